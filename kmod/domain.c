@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A domain's life.
+ *
+ *   open     created: it has an owner and nothing else
+ *   SETUP    has its processors; everything can still fail; "ready" comes last
+ *   ...      used
+ *   end      SHUTDOWN, close() in the owner, or the last fiber's end: workers
+ *            leave NEXT with ESHUTDOWN; nothing is freed
+ *   release  the last descriptor and mapping are gone: nobody can call or fault
+ *   free     and the last worker is gone: nobody can be switched, no timer is
+ *            set by anybody
+ *
+ * A worker outlives the file when its thread runs on after closing and
+ * unmapping everything. Nobody but the thread itself can take its preempt
+ * notifier off, so it does that the next time it is switched in (handover.c),
+ * or dies.
+ */
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+static void kf_domain_free(struct work_struct *work)
+{
+	struct kf_domain *d = container_of(work, struct kf_domain, free_work);
+	int i;
+
+	kf_handover_flush(d);
+	kf_fibers_destroy(d);
+	kf_workers_destroy(d);
+	kf_sched_destroy(d);
+	for (i = 0; i < KF_STACK_CLASSES; i++)
+		xa_destroy(&d->arenas[i].slots);
+	mutex_destroy(&d->fiber_mutex);
+	mutex_destroy(&d->setup_mutex);
+	mmdrop(d->mm);
+	kfree(d);
+	module_put(THIS_MODULE);
+}
+
+struct kf_domain *kf_domain_create(void)
+{
+	struct kf_domain *d;
+	int i;
+
+	if (!current->mm)
+		return ERR_PTR(-EPERM);
+	d = kzalloc(sizeof(*d), GFP_KERNEL_ACCOUNT);
+	if (!d)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&d->ref);
+	mmgrab(current->mm);
+	d->mm = current->mm;
+	d->files = current->files;
+	mutex_init(&d->setup_mutex);
+	mutex_init(&d->fiber_mutex);
+	xa_init_flags(&d->workers, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
+	xa_init_flags(&d->worker_pages, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&d->chunks, XA_FLAGS_ACCOUNT);
+	for (i = 0; i < KF_STACK_CLASSES; i++)
+		xa_init_flags(&d->arenas[i].slots, XA_FLAGS_ACCOUNT);
+	raw_spin_lock_init(&d->lock);
+	INIT_LIST_HEAD(&d->idle);
+	INIT_LIST_HEAD(&d->spares);
+	INIT_LIST_HEAD(&d->waiters);
+	kf_handover_init(d);
+	INIT_WORK(&d->free_work, kf_domain_free);
+	__module_get(THIS_MODULE);
+	return d;
+}
+
+static int kf_domain_check(const struct kfiber_setup *args)
+{
+	if (!args->processors || args->processors > KFIBER_PROCESSORS_MAX)
+		return -EINVAL;
+	if (!args->max_workers || args->max_workers > KFIBER_WORKERS_MAX)
+		return -EINVAL;
+	if (!args->max_fibers || args->max_fibers > KFIBER_FIBERS_MAX)
+		return -EINVAL;
+	if (args->stack_bytes_max && args->stack_bytes_max < PAGE_SIZE)
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * kf_domain_setup() - give a domain its sizes
+ * @d: the domain
+ * @args: as user space gave them
+ *
+ * Context: may sleep; takes setup_mutex.
+ * Return: 0, -EINVAL, -EBADFD (done already), -ENOMEM: then it can be tried
+ * again.
+ */
+int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
+{
+	int err = kf_domain_check(args);
+
+	if (err)
+		return err;
+	mutex_lock(&d->setup_mutex);
+	if (d->ready) {
+		err = -EBADFD;
+		goto out;
+	}
+	d->nr_processors = args->processors;
+	d->max_workers = args->max_workers;
+	d->max_fibers = args->max_fibers;
+	d->stack_pages_max = LONG_MAX;
+	if (args->stack_bytes_max)
+		d->stack_pages_max = min_t(u64, args->stack_bytes_max >> PAGE_SHIFT, LONG_MAX);
+	err = kf_sched_setup(d);
+	if (!err)
+		smp_store_release(&d->ready, true);	/* pairs with kf_is_ready() */
+out:
+	mutex_unlock(&d->setup_mutex);
+	return err;
+}
+
+static void kf_domain_unref(struct kref *ref)
+{
+	struct kf_domain *d = container_of(ref, struct kf_domain, ref);
+
+	queue_work(kf_workqueue, &d->free_work);
+}
+
+/* Context: any. The free itself waits for a work item, it sleeps. */
+void kf_domain_put(struct kf_domain *d)
+{
+	kref_put(&d->ref, kf_domain_unref);
+}
+
+/* The last descriptor and the last mapping are gone. */
+void kf_domain_release(struct kf_domain *d)
+{
+	if (d->ready)
+		kf_sched_shutdown(d);
+	WRITE_ONCE(d->released, true);
+	kf_domain_put(d);
+}
+
+void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
+{
+	mutex_lock(&d->fiber_mutex);
+	args->fibers = d->nr_allocated;
+	args->fibers_peak = d->fibers_peak;
+	mutex_unlock(&d->fiber_mutex);
+
+	raw_spin_lock_irq(&d->lock);
+	args->processors = d->nr_processors;
+	args->workers = d->nr_workers;
+	args->workers_peak = d->workers_peak;
+	args->spares = d->nr_spares;
+	args->handovers = d->handovers;
+	args->returns = d->returns;
+	args->steals = d->steals;
+	args->sleeps = d->sleeps;
+	args->wakeups = d->wakeups;
+	args->timers = d->timers;
+	args->next_calls = d->next_calls;
+	args->deaths = d->deaths;
+	raw_spin_unlock_irq(&d->lock);
+
+	args->stack_pages = atomic_long_read(&d->stack_pages);
+	args->stack_faults = atomic64_read(&d->stack_faults);
+	args->stack_refused = atomic64_read(&d->stack_refused);
+}

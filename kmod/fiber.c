@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Control blocks: made in batches, pooled by stack class, never freed before
+ * their domain. A fiber keeps its index and its slot for life, so what looks
+ * at either, a late timer or a page fault, finds something that is there.
+ */
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+#include "growth.h"
+#include "word.h"
+
+/* Context: any. Return: NULL for an index that was never given out. */
+struct kf_fiber *kf_fiber_find(struct kf_domain *d, u32 index)
+{
+	struct kf_fiber_chunk *chunk = xa_load(&d->chunks, index / KF_FIBERS_PER_PAGE);
+	struct kf_fiber *f;
+
+	if (!chunk)
+		return NULL;
+	f = &chunk->fibers[index % KF_FIBERS_PER_PAGE];
+	return READ_ONCE(f->allocated) ? f : NULL;
+}
+
+struct kfiber_fiber_block *kf_fiber_block(struct kf_fiber *f)
+{
+	u32 i = f->index % KF_FIBERS_PER_PAGE;
+	struct kf_fiber_chunk *chunk = container_of(f - i, struct kf_fiber_chunk, fibers[0]);
+
+	return &chunk->blocks[i];
+}
+
+static struct kf_fiber_chunk *kf_chunk_create(struct kf_domain *d, u32 first)
+{
+	struct kf_fiber_chunk *chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	u32 i;
+
+	if (!chunk)
+		return NULL;
+	chunk->blocks = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!chunk->blocks)
+		goto free_chunk;
+	for (i = 0; i < KF_FIBERS_PER_PAGE; i++) {
+		chunk->fibers[i].index = first + i;
+		chunk->fibers[i].domain = d;
+		kf_timer_init(&chunk->fibers[i]);
+	}
+	if (xa_err(xa_store(&d->chunks, first / KF_FIBERS_PER_PAGE, chunk, GFP_KERNEL)))
+		goto free_blocks;
+	return chunk;
+
+free_blocks:
+	free_page((unsigned long)chunk->blocks);
+free_chunk:
+	kfree(chunk);
+	return NULL;
+}
+
+/*
+ * A fiber that has never been, with a slot that has never been used.
+ * Context: fiber_mutex.
+ */
+static struct kf_fiber *kf_fiber_create_locked(struct kf_domain *d, u32 stack_shift)
+{
+	struct kf_arena *arena = &d->arenas[stack_shift - KFIBER_STACK_SHIFT_MIN];
+	u32 index = d->nr_fibers;
+	struct kfiber_fiber_block *block;
+	struct kf_fiber_chunk *chunk;
+	struct kf_fiber *f;
+
+	if (index >= d->max_fibers ||
+	    arena->nr_slots >= kfiber_arena_slots(stack_shift, d->max_fibers))
+		return ERR_PTR(-EAGAIN);
+	chunk = xa_load(&d->chunks, index / KF_FIBERS_PER_PAGE);
+	if (!chunk)
+		chunk = kf_chunk_create(d, index);
+	if (!chunk)
+		return ERR_PTR(-ENOMEM);
+	f = &chunk->fibers[index % KF_FIBERS_PER_PAGE];
+	f->stack_shift = stack_shift;
+	f->slot = arena->nr_slots;
+	f->low_page = kf_stack_pages(stack_shift);
+
+	block = kf_fiber_block(f);
+	WRITE_ONCE(block->word, kf_name(1, 0) | KFIBER_FREE);
+	WRITE_ONCE(block->armed, KFIBER_NEVER);
+	WRITE_ONCE(block->deadline, KFIBER_NEVER);
+	WRITE_ONCE(block->stack_shift, stack_shift);
+	WRITE_ONCE(block->slot, f->slot);
+
+	if (xa_err(xa_store(&arena->slots, f->slot, f, GFP_KERNEL)))
+		return ERR_PTR(-ENOMEM);
+	arena->nr_slots++;
+	d->nr_fibers++;
+	return f;
+}
+
+static struct kf_fiber *kf_fiber_get_locked(struct kf_domain *d, u32 stack_shift)
+{
+	struct kf_arena *arena = &d->arenas[stack_shift - KFIBER_STACK_SHIFT_MIN];
+	struct kf_fiber *f = arena->free;
+
+	if (f)
+		arena->free = f->free_next;
+	else
+		f = kf_fiber_create_locked(d, stack_shift);
+	if (IS_ERR(f))
+		return f;
+	WRITE_ONCE(f->allocated, true);
+	d->nr_allocated++;
+	d->fibers_peak = max(d->fibers_peak, d->nr_allocated);
+	return f;
+}
+
+static void kf_fiber_put_locked(struct kf_domain *d, struct kf_fiber *f)
+{
+	struct kf_arena *arena = &d->arenas[f->stack_shift - KFIBER_STACK_SHIFT_MIN];
+
+	WRITE_ONCE(f->allocated, false);
+	f->free_next = arena->free;
+	arena->free = f;
+	d->nr_allocated--;
+}
+
+/**
+ * kf_fibers_alloc() - take control blocks from the pool, or make them
+ * @d: the domain
+ * @stack_shift: the class of their stacks
+ * @names: out: their names
+ * @count: how many
+ *
+ * Context: may sleep; takes fiber_mutex.
+ * Return: how many there are, at least 1; -EAGAIN at a limit, -ENOMEM.
+ */
+int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
+{
+	int err = 0;
+	u32 done;
+
+	mutex_lock(&d->fiber_mutex);
+	for (done = 0; done < count; done++) {
+		struct kf_fiber *f = kf_fiber_get_locked(d, stack_shift);
+
+		if (IS_ERR(f)) {
+			err = PTR_ERR(f);
+			break;
+		}
+		names[done] = kf_name(kf_name_generation(READ_ONCE(kf_fiber_block(f)->word)),
+				      f->index);
+	}
+	mutex_unlock(&d->fiber_mutex);
+	return done ? done : err;
+}
+
+static bool kf_fiber_free_locked(struct kf_domain *d, u64 name)
+{
+	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
+	u64 word;
+
+	if (!f)
+		return false;
+	word = READ_ONCE(kf_fiber_block(f)->word);
+	if (kf_name_generation(word) != kf_name_generation(name) ||
+	    kf_word_state(word) != KFIBER_FREE)
+		return false;
+	kf_fiber_put_locked(d, f);
+	return true;
+}
+
+/**
+ * kf_fibers_free() - give control blocks back to the pool
+ * @d: the domain
+ * @names: their names
+ * @count: how many
+ *
+ * Stops at the first that is not user space's to give.
+ *
+ * Context: may sleep; takes fiber_mutex.
+ * Return: how many were taken.
+ */
+u32 kf_fibers_free(struct kf_domain *d, const u64 *names, u32 count)
+{
+	u32 done;
+
+	mutex_lock(&d->fiber_mutex);
+	for (done = 0; done < count; done++)
+		if (!kf_fiber_free_locked(d, names[done]))
+			break;
+	mutex_unlock(&d->fiber_mutex);
+	return done;
+}
+
+/* Moves a fiber whose thread has died to DEAD. Return: false: it was not there. */
+static bool kf_fiber_mark_dead(struct kfiber_fiber_block *block, u64 name)
+{
+	u64 old = READ_ONCE(block->word);
+	int tries;
+
+	for (tries = 0; tries < KF_TRIES; tries++) {
+		u64 state = kf_word_state(old);
+		u64 seen;
+
+		if (kf_name_generation(old) != kf_name_generation(name) ||
+		    (state != KFIBER_ACTIVE && state != KFIBER_PARKING))
+			return false;
+		seen = cmpxchg(&block->word, old,
+			       kf_word_with_state(old, KFIBER_DEAD) | KFIBER_KILLED);
+		if (seen == old)
+			return true;
+		old = seen;
+	}
+	return false;
+}
+
+static void kf_fiber_wake(struct kf_domain *d, u64 name)
+{
+	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
+
+	if (f && kf_word_wake(&kf_fiber_block(f)->word, name, KFIBER_WAKE))
+		kf_sched_ready(d, f, name, NULL);
+}
+
+/*
+ * Nobody will join it: its next life begins here, in the kernel's pool.
+ * Context: may sleep.
+ */
+static void kf_fiber_recycle(struct kf_domain *d, struct kf_fiber *f, u64 name)
+{
+	u32 generation = kf_name_generation(name) + 1;
+
+	WRITE_ONCE(kf_fiber_block(f)->joiner, 0);
+	WRITE_ONCE(kf_fiber_block(f)->word, kf_name(generation ?: 1, 0) | KFIBER_FREE);
+	mutex_lock(&d->fiber_mutex);
+	if (f->allocated)
+		kf_fiber_put_locked(d, f);
+	mutex_unlock(&d->fiber_mutex);
+}
+
+/**
+ * kf_fiber_kill() - end a fiber whose thread has died under it
+ * @d: the domain
+ * @name: what the thread said that it ran; may be anything
+ *
+ * Does what the library does when a fiber returns: tells its joiner, counts it
+ * out, and ends the domain with the last one.
+ *
+ * Context: may sleep.
+ */
+void kf_fiber_kill(struct kf_domain *d, u64 name)
+{
+	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
+	struct kfiber_fiber_block *block;
+	u64 joiner;
+
+	if (!name || !f)
+		return;
+	block = kf_fiber_block(f);
+	if (!kf_fiber_mark_dead(block, name))
+		return;
+	raw_spin_lock_irq(&d->lock);
+	d->deaths++;
+	raw_spin_unlock_irq(&d->lock);
+
+	joiner = xchg(&block->joiner, KFIBER_JOIN_ENDED);
+	if (joiner == KFIBER_JOIN_DETACHED)
+		kf_fiber_recycle(d, f, name);
+	else if (kf_name_generation(joiner))
+		kf_fiber_wake(d, joiner);
+	if (atomic64_dec_and_test((atomic64_t *)&d->block->live))
+		kf_sched_shutdown(d);
+}
+
+/* Context: nobody else has the domain any more. */
+void kf_fibers_destroy(struct kf_domain *d)
+{
+	struct kf_fiber_chunk *chunk;
+	unsigned long page;
+	u32 i;
+
+	xa_for_each(&d->chunks, page, chunk) {
+		for (i = 0; i < KF_FIBERS_PER_PAGE; i++)
+			kf_timer_cancel(&chunk->fibers[i]);
+		free_page((unsigned long)chunk->blocks);
+		kfree(chunk);
+		cond_resched();
+	}
+	xa_destroy(&d->chunks);
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: slots, guards and growth, growth.h. */
+#include <kunit/test.h>
+
+#include "growth.h"
+
+static void growth_classes(struct kunit *test)
+{
+	u32 shift;
+
+	for (shift = KFIBER_STACK_SHIFT_MIN; shift <= KFIBER_STACK_SHIFT_MAX; shift++) {
+		u32 pages = kf_stack_pages(shift), guard = kf_guard_pages(shift);
+
+		KUNIT_EXPECT_EQ(test, (u64)pages << PAGE_SHIFT, 1ull << shift);
+		KUNIT_EXPECT_GE(test, guard, 1);
+		KUNIT_EXPECT_LE(test, guard, 16);
+		KUNIT_EXPECT_LE(test, guard * 4, pages);
+		KUNIT_EXPECT_LE(test, (u64)kfiber_arena_slots(shift, KFIBER_FIBERS_MAX) << shift,
+				1ull << KFIBER_ARENA_SHIFT_MAX);
+		KUNIT_EXPECT_EQ(test, kfiber_arena_slots(shift, 1), 1);
+	}
+	KUNIT_EXPECT_EQ(test, kf_guard_pages(18), 16);
+	KUNIT_EXPECT_EQ(test, kf_guard_pages(14), 1);
+}
+
+static void growth_places(struct kunit *test)
+{
+	struct kf_place place = kf_place(0, 18);
+
+	KUNIT_EXPECT_EQ(test, place.slot, 0);
+	KUNIT_EXPECT_EQ(test, place.page, 0);
+	place = kf_place(64 * 5 + 63, 18);
+	KUNIT_EXPECT_EQ(test, place.slot, 5);
+	KUNIT_EXPECT_EQ(test, place.page, 63);
+	place = kf_place((1ull << (42 - PAGE_SHIFT)) - 1, 30);
+	KUNIT_EXPECT_EQ(test, place.slot, 4095);
+	KUNIT_EXPECT_EQ(test, place.page, (1 << 18) - 1);
+}
+
+/* A stack that grows page by page, as recursion does; returns the faults. */
+static u32 grow_to(struct kunit *test, u32 shift, u32 pages)
+{
+	u32 total = kf_stack_pages(shift), guard = kf_guard_pages(shift);
+	u32 low = total, have = 0, faults = 0;
+
+	while (total - low < pages) {
+		struct kf_growth g = kf_growth(low - 1, low, have, guard);
+
+		KUNIT_ASSERT_EQ(test, g.first + g.count, low);
+		KUNIT_ASSERT_GE(test, g.first, guard);
+		KUNIT_ASSERT_GE(test, g.count, 1);
+		KUNIT_ASSERT_LE(test, g.count, KF_GROW_PAGES_MAX);
+		low = g.first;
+		have += g.count;
+		faults++;
+	}
+	return faults;
+}
+
+static void growth_doubles(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, grow_to(test, 18, 1), 1);
+	KUNIT_EXPECT_EQ(test, grow_to(test, 18, 2), 2);
+	KUNIT_EXPECT_EQ(test, grow_to(test, 18, 16), 5);	/* 64 KiB */
+	KUNIT_EXPECT_EQ(test, grow_to(test, 21, 256), 9);	/* 1 MiB */
+	/* All of it: down to the guard and not into it. */
+	KUNIT_EXPECT_EQ(test, grow_to(test, 18, 48), 7);
+	KUNIT_EXPECT_EQ(test, grow_to(test, 14, 3), 3);
+}
+
+static void growth_after_a_jump(struct kunit *test)
+{
+	/* Pages 60 to 63 are there; 20 is touched: as much again, from there. */
+	struct kf_growth g = kf_growth(20, 60, 4, 16);
+
+	KUNIT_EXPECT_EQ(test, g.first, 17);
+	KUNIT_EXPECT_EQ(test, g.count, 4);
+	/* Just above the guard there is room for one. */
+	g = kf_growth(16, 60, 4, 16);
+	KUNIT_EXPECT_EQ(test, g.first, 16);
+	KUNIT_EXPECT_EQ(test, g.count, 1);
+	/* A hole between is filled page by page. */
+	g = kf_growth(40, 17, 8, 16);
+	KUNIT_EXPECT_EQ(test, g.first, 40);
+	KUNIT_EXPECT_EQ(test, g.count, 1);
+}
+
+static struct kunit_case growth_cases[] = {
+	KUNIT_CASE(growth_classes),
+	KUNIT_CASE(growth_places),
+	KUNIT_CASE(growth_doubles),
+	KUNIT_CASE(growth_after_a_jump),
+	{ }
+};
+
+static struct kunit_suite growth_suite = {
+	.name = "kfiber_growth",
+	.test_cases = growth_cases,
+};
+kunit_test_suite(growth_suite);
+
+MODULE_DESCRIPTION("KUnit tests of kfiber's stack growth");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The map of the module: its objects, who guards what, and what each file
+ * offers to the others.
+ *
+ *   device.c     the character device, the table of ioctls
+ *   domain.c     a domain's life
+ *   shared.c     the pages that user space maps
+ *   fiber.c      control blocks, names, pools
+ *   timer.c      deadlines
+ *   sched.c      processors: who holds which; the scheduling lock
+ *   worker.c     threads that enter the module; NEXT
+ *   handover.c   what happens when a worker sleeps, wakes up, or dies
+ *   arena.c      stacks and their page faults
+ *
+ * Lock order, outermost first. Locks in one line are never held together.
+ *
+ *   mmap_lock or per-VMA lock    page faults and mmap
+ *   domain.setup_mutex           SETUP
+ *   domain.fiber_mutex           ALLOC and FREE
+ *   fiber.timer_lock             (raw) the decision when a timer looks again
+ *   run-queue lock               (core) held around sched_out
+ *   domain.lock                  (raw) scheduling state; innermost
+ *
+ * domain.lock is taken in sched_out, below a run-queue lock, and from hard
+ * interrupts. So nothing is woken under it: a function that takes it says in
+ * its name (_locked) that its caller holds it, and hands the worker to be woken
+ * to its caller. Workers are freed by RCU, which keeps such a worker, and its
+ * task, until the wake-up is done.
+ *
+ * Blocks that user space can write are named "block" throughout. They are read
+ * once, with READ_ONCE() or an atomic operation, and believed in nothing.
+ */
+#ifndef KF_INTERNAL_H
+#define KF_INTERNAL_H
+
+#include <linux/hrtimer.h>
+#include <linux/irq_work.h>
+#include <linux/kfiber.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <linux/task_work.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+struct file;
+struct vm_area_struct;
+struct kf_domain;
+struct kf_processor;
+
+#define KF_STACK_CLASSES (KFIBER_STACK_SHIFT_MAX - KFIBER_STACK_SHIFT_MIN + 1)
+
+/* Blocks to a page. */
+#define KF_FIBERS_PER_PAGE	(PAGE_SIZE / sizeof(struct kfiber_fiber_block))
+#define KF_WORKERS_PER_PAGE	(PAGE_SIZE / sizeof(struct kfiber_worker_block))
+
+/**
+ * struct kf_fiber - the private part of a fiber
+ * @timer: looks at the block's deadline
+ * @timer_lock: guards @timer and @rearms
+ * @rearms: times in a row that @timer found a later deadline
+ * @index: immutable
+ * @domain: immutable
+ * @free_next: next in the pool of its class; domain.fiber_mutex
+ * @queue_next: next in the global queue; domain.lock
+ * @queue_name: the name that is in the global queue, 0 if it is not there;
+ *	domain.lock
+ * @pages: how many pages its stack has
+ * @low_page: the lowest of them; a hint for growth, written without a lock
+ * @slot: immutable
+ * @stack_shift: immutable
+ * @allocated: user space has it; written under domain.fiber_mutex
+ *
+ * Lives as long as its domain, as do its block and its slot.
+ */
+struct kf_fiber {
+	struct hrtimer timer;
+	raw_spinlock_t timer_lock;
+	u32 index;
+	struct kf_domain *domain;
+	struct kf_fiber *free_next;
+	struct kf_fiber *queue_next;
+	u64 queue_name;
+	atomic_t pages;
+	u32 low_page;
+	u32 slot;
+	u8 stack_shift;
+	u8 rearms;
+	bool allocated;
+};
+
+/**
+ * struct kf_fiber_chunk - the fibers whose blocks share a page
+ * @blocks: that page
+ * @fibers: their private parts
+ */
+struct kf_fiber_chunk {
+	struct kfiber_fiber_block *blocks;
+	struct kf_fiber fibers[KF_FIBERS_PER_PAGE];
+};
+
+/**
+ * struct kf_arena - the stacks of one class
+ * @slots: fiber by slot number; read under RCU in page faults
+ * @free: fibers of this class that user space gave back; domain.fiber_mutex
+ * @nr_slots: slots ever used; domain.fiber_mutex
+ */
+struct kf_arena {
+	struct xarray slots;
+	struct kf_fiber *free;
+	u32 nr_slots;
+};
+
+/**
+ * struct kf_processor - the right to run fibers
+ * @block: shared; its queues
+ * @index: immutable
+ * @worker: who holds it, NULL when idle; domain.lock
+ * @handed: its holder slept and it has not been given on; domain.lock
+ * @idle_link: in domain.idle when nobody holds it; domain.lock
+ */
+struct kf_processor {
+	struct kfiber_processor_block *block;
+	u32 index;
+	struct kf_worker *worker;
+	bool handed;
+	struct list_head idle_link;
+};
+
+/**
+ * struct kf_watch - what a thief remembers of the last processor it looked at
+ * @processor: which
+ * @ticks: how many dispatches it had counted
+ */
+struct kf_watch {
+	struct kf_processor *processor;
+	u64 ticks;
+};
+
+/* What a worker that sleeps in the module waits for. */
+enum kf_sleep {
+	KF_AWAKE,
+	KF_SPARE,	/* a processor with something to run */
+	KF_WAITER,	/* a processor to go on with its fiber */
+};
+
+/**
+ * struct kf_worker - a thread that is attached to the domain
+ * @domain: holds a reference
+ * @task: holds a reference, until RCU lets go of the worker
+ * @block: shared; in a page of the domain
+ * @index: immutable
+ * @processor: what it holds. Written under domain.lock: by the thread itself,
+ *	and by others only while it sleeps in the module. So the thread reads it
+ *	without the lock
+ * @last: the processor it had before; a preference, domain.lock
+ * @sleep: which list it is in; domain.lock
+ * @link: in domain.spares or domain.waiters; domain.lock
+ * @searching: counted in domain.nr_searching; domain.lock
+ * @in_module: its switches are the module's own; only this thread
+ * @lost: it lost @processor and wants one before it goes on; only this thread
+ * @work_queued: @work is queued; only this thread
+ * @leaving: detached, but @work still has to run; only this thread
+ * @work: runs on the way back to user mode
+ * @notifier: tells of its switches
+ * @dead_node: in domain.dead, from the last switch of its task on
+ * @rcu: frees it
+ */
+struct kf_worker {
+	struct kf_domain *domain;
+	struct task_struct *task;
+	struct kfiber_worker_block *block;
+	u32 index;
+	struct kf_processor *processor;
+	struct kf_processor *last;
+	enum kf_sleep sleep;
+	struct list_head link;
+	bool searching;
+	bool in_module;
+	bool lost;
+	bool work_queued;
+	bool leaving;
+	struct callback_head work;
+	struct preempt_notifier notifier;
+	struct llist_node dead_node;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct kf_domain - one open of the device
+ * @ref: the file's, and one for each worker
+ * @mm: whose domain this is; held with mmgrab, so the pointer stays unique
+ * @files: the file table that opened it: closing there ends the domain; an
+ *	identity, never followed
+ * @setup_mutex: serialises SETUP
+ * @ready: SETUP is done; store-release, load-acquire. What follows is immutable
+ *	after it unless something else is said
+ * @nr_processors: how many
+ * @max_workers: bound on @nr_workers
+ * @max_fibers: bound on @nr_fibers
+ * @stack_pages_max: bound on @stack_pages; LONG_MAX for none
+ * @block: shared header
+ * @processors: array
+ * @workers: by index
+ * @worker_pages: pages of worker blocks, by page number; only grows
+ * @fiber_mutex: guards the four below, and every arena's pool
+ * @chunks: fibers, 32 to an entry; only grows; read under RCU
+ * @nr_fibers: control blocks that exist
+ * @nr_allocated: of those, what user space has
+ * @fibers_peak: most at once
+ * @arenas: by stack class
+ * @lock: the scheduling state; guards all down to @stats_lock
+ * @idle: processors nobody holds, last used first
+ * @spares: workers to be woken, last asleep first
+ * @waiters: workers that want to go on, first come first
+ * @global_head: the global queue
+ * @global_tail: its end
+ * @nr_idle: length of @idle; mirrored in @block, as the next four are
+ * @nr_spares: length of @spares
+ * @nr_waiters: length of @waiters
+ * @nr_global: length of the global queue
+ * @nr_searching: workers that look for work: they will see what is queued, so
+ *	nobody else is woken
+ * @nr_workers: attached
+ * @workers_peak: most at once
+ * @spares_pending: spares that were asked for and have not come
+ * @waiters_turn: who is next when both a waiter and a spare could go on
+ * @shutdown: it has ended; also read without the lock
+ * @handovers: see struct kfiber_stats
+ * @returns: see there
+ * @steals: see there
+ * @sleeps: see there
+ * @wakeups: see there
+ * @timers: see there
+ * @next_calls: see there
+ * @deaths: see there
+ * @released: the file is gone
+ * @stack_pages: pages put into stacks
+ * @stack_faults: see struct kfiber_stats
+ * @stack_refused: see there
+ * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
+ * @dead: workers whose task has ended
+ * @reap_work: clears @dead
+ * @free_work: frees the domain
+ */
+struct kf_domain {
+	struct kref ref;
+	struct mm_struct *mm;
+	void *files;
+	struct mutex setup_mutex;	/* SETUP */
+	bool ready;
+
+	u32 nr_processors;
+	u32 max_workers;
+	u32 max_fibers;
+	long stack_pages_max;
+	struct kfiber_domain_block *block;
+	struct kf_processor *processors;
+
+	struct xarray workers;
+	struct xarray worker_pages;
+
+	struct mutex fiber_mutex;	/* ALLOC, FREE */
+	struct xarray chunks;
+	u32 nr_fibers;
+	u32 nr_allocated;
+	u32 fibers_peak;
+	struct kf_arena arenas[KF_STACK_CLASSES];
+
+	raw_spinlock_t lock;
+	struct list_head idle;
+	struct list_head spares;
+	struct list_head waiters;
+	struct kf_fiber *global_head;
+	struct kf_fiber *global_tail;
+	u32 nr_idle;
+	u32 nr_spares;
+	u32 nr_waiters;
+	u32 nr_global;
+	u32 nr_searching;
+	u32 nr_workers;
+	u32 workers_peak;
+	u32 spares_pending;
+	bool waiters_turn;
+	bool shutdown;
+	u64 handovers;
+	u64 returns;
+	u64 steals;
+	u64 sleeps;
+	u64 wakeups;
+	u64 timers;
+	u64 next_calls;
+	u64 deaths;
+
+	bool released;
+	atomic_long_t stack_pages;
+	atomic64_t stack_faults;
+	atomic64_t stack_refused;
+
+	struct irq_work dispatch_work;
+	struct llist_head dead;
+	struct work_struct reap_work;
+	struct work_struct free_work;
+};
+
+/* device.c */
+int kf_device_init(void);
+void kf_device_exit(void);
+
+/* domain.c */
+extern struct workqueue_struct *kf_workqueue;
+struct kf_domain *kf_domain_create(void);
+int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args);
+void kf_domain_put(struct kf_domain *d);
+void kf_domain_release(struct kf_domain *d);
+void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args);
+
+/* shared.c */
+int kf_shared_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset);
+
+/* fiber.c */
+struct kf_fiber *kf_fiber_find(struct kf_domain *d, u32 index);
+struct kfiber_fiber_block *kf_fiber_block(struct kf_fiber *f);
+int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count);
+u32 kf_fibers_free(struct kf_domain *d, const u64 *names, u32 count);
+void kf_fiber_kill(struct kf_domain *d, u64 name);
+void kf_fibers_destroy(struct kf_domain *d);
+
+/* timer.c */
+void kf_timer_init(struct kf_fiber *f);
+int kf_timer_arm(struct kf_domain *d, u64 name);
+void kf_timer_cancel(struct kf_fiber *f);
+
+/* sched.c */
+int kf_sched_setup(struct kf_domain *d);
+void kf_sched_destroy(struct kf_domain *d);
+u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p);
+bool kf_sched_visible(struct kf_domain *d);
+void kf_sched_dispatch(struct kf_domain *d);
+void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *counter);
+u64 kf_sched_steal_next(struct kf_domain *d, struct kf_processor *p, struct kf_watch *watch);
+void kf_sched_shutdown(struct kf_domain *d);
+void kf_sched_attach(struct kf_worker *w);
+void kf_sched_detach(struct kf_worker *w);
+bool kf_sched_take_idle(struct kf_worker *w);
+bool kf_sched_release(struct kf_worker *w);
+void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep);
+void kf_sched_wake_up(struct kf_worker *w);
+bool kf_sched_search(struct kf_worker *w);
+u32 kf_sched_found(struct kf_worker *w);
+void kf_sched_spare_failed(struct kf_domain *d);
+
+/* worker.c */
+int kf_worker_attach(struct kf_domain *d, u32 *index);
+int kf_worker_detach(struct kf_domain *d, u32 index);
+int kf_worker_next(struct kf_domain *d, struct kfiber_next *args);
+int kf_worker_acquire(struct kf_domain *d, u32 index);
+int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep);
+void kf_worker_gone(struct kf_worker *w);
+void kf_workers_destroy(struct kf_domain *d);
+
+/* handover.c */
+bool kf_handover_attached(struct kf_domain *d);
+void kf_handover_attach(struct kf_worker *w);
+void kf_handover_leave(struct kf_worker *w);
+void kf_handover_init(struct kf_domain *d);
+void kf_handover_flush(struct kf_domain *d);
+
+/* arena.c */
+int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset);
+
+#endif /* KF_INTERNAL_H */

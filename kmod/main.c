@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Loading and unloading. */
+#include <linux/module.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
+#include <linux/workqueue.h>
+
+#include "internal.h"
+
+struct workqueue_struct *kf_workqueue;
+
+/*
+ * Freezes what the ABI header promises: sizes, and that no struct has a hole
+ * that the compiler fills as it likes.
+ */
+static inline void kf_check_abi(void)
+{
+	BUILD_BUG_ON(sizeof(struct kfiber_domain_block) != 192);
+	BUILD_BUG_ON(sizeof(struct kfiber_processor_block) != 4096);
+	BUILD_BUG_ON(offsetof(struct kfiber_processor_block, local_head) != 64);
+	BUILD_BUG_ON(offsetof(struct kfiber_processor_block, inbox_head) != 192);
+	BUILD_BUG_ON(offsetof(struct kfiber_processor_block, local) != 320);
+	BUILD_BUG_ON(offsetof(struct kfiber_processor_block, inbox) != 2368);
+	BUILD_BUG_ON(sizeof(struct kfiber_worker_block) != 64);
+	BUILD_BUG_ON(sizeof(struct kfiber_fiber_block) != 128);
+	BUILD_BUG_ON(offsetof(struct kfiber_fiber_block, name) != 80);
+	BUILD_BUG_ON(offsetof(struct kfiber_fiber_block, reserved) != 108);
+	BUILD_BUG_ON(sizeof(struct kfiber_query) != 24);
+	BUILD_BUG_ON(sizeof(struct kfiber_setup) != 32);
+	BUILD_BUG_ON(sizeof(struct kfiber_simple) != 16);
+	BUILD_BUG_ON(sizeof(struct kfiber_next) != 32);
+	BUILD_BUG_ON(sizeof(struct kfiber_kick) != 8);
+	BUILD_BUG_ON(sizeof(struct kfiber_fibers) != 24);
+	BUILD_BUG_ON(sizeof(struct kfiber_stats) != 120);
+}
+
+/*
+ * Preempt notifiers are switched on while the module is loaded, not while a
+ * domain is open: it patches the scheduler's code on all CPUs, which is more of
+ * a burden to others than the test of one pointer at each switch.
+ */
+static int __init kf_init(void)
+{
+	int err;
+
+	kf_check_abi();
+	kf_workqueue = alloc_workqueue("kfiber", WQ_UNBOUND, 0);
+	if (!kf_workqueue)
+		return -ENOMEM;
+	preempt_notifier_inc();
+	err = kf_device_init();
+	if (err)
+		goto fail;
+	return 0;
+
+fail:
+	preempt_notifier_dec();
+	destroy_workqueue(kf_workqueue);
+	return err;
+}
+
+/*
+ * Every domain holds a reference to the module, which its last work item drops.
+ * What can still run of our text is then: that item (the workqueue waits for
+ * it), an RCU callback (the barrier), and the last instructions of a task work
+ * that was preempted (RCU-tasks waits for those).
+ */
+static void __exit kf_exit(void)
+{
+	kf_device_exit();
+	preempt_notifier_dec();
+	rcu_barrier();
+	destroy_workqueue(kf_workqueue);
+	synchronize_rcu_tasks();
+}
+
+module_init(kf_init);
+module_exit(kf_exit);
+MODULE_DESCRIPTION("Lightweight tasks for user space");
+MODULE_AUTHOR("The kfiber authors");
+MODULE_LICENSE("GPL");

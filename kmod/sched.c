@@ -1,0 +1,667 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Processors: who holds which, who waits for one, what there is to run.
+ *
+ * A processor is held by one worker or idle. A worker holds one processor or
+ * none, and without one either sleeps in the module or is on its way there:
+ *
+ *               NEXT finds nothing                     grant
+ *   HOLDS  -------------------------->  SPARE   ------------------>  HOLDS
+ *   HOLDS  --- sleeps elsewhere ----->  BLOCKED (handover.c)
+ *   BLOCKED -- is switched in ------->  HOLDS   if a processor is idle
+ *                                       WAITER  else  --- grant -->  HOLDS
+ *   any    --- dies, detaches ------->  gone
+ *
+ * Only a thread itself gives its processor away; others only give one to a
+ * thread that sleeps in the module (SPARE, WAITER). So a thread that runs knows
+ * what it holds without a lock.
+ *
+ * Work is never left while a processor is idle and a worker sleeps. Local
+ * queues are filled in user space without the lock, so the last worker to go to
+ * sleep and the one that queues must see each other:
+ *
+ *   queues (user space)                 sleeps (kf_sched_sleep)
+ *   slot, tail                          idle + 1, searching - 1
+ *   full fence                    [D]   full fence                   [D]
+ *   if (idle && !searching) KICK        if (any queue has work) dispatch
+ *
+ * [D] If the left one does not see the idle processor, the right one sees the
+ * work. Somebody searching will come by the right side himself: at the end he
+ * either found work, and then lets the next one search (kf_sched_found), or
+ * goes to sleep.
+ *
+ * A processor that is given up in sched_out goes the same way by irq_work,
+ * unless it is the only busy one: then nobody is there who could queue without
+ * the lock.
+ */
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+#include "ring.h"
+
+/* Tells user space; it decides by these whether to call at all. */
+static void kf_publish_locked(struct kf_domain *d)
+{
+	WRITE_ONCE(d->block->idle, d->nr_idle);
+	WRITE_ONCE(d->block->searching, d->nr_searching);
+	WRITE_ONCE(d->block->global, d->nr_global);
+	WRITE_ONCE(d->block->waiters, d->nr_waiters);
+	WRITE_ONCE(d->block->spares, d->nr_spares);
+}
+
+static void kf_assign_locked(struct kf_processor *p, struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+
+	list_del_init(&p->idle_link);
+	d->nr_idle--;
+	if (p->handed && w->last != p)
+		d->handovers++;
+	p->handed = false;
+	p->worker = w;
+	w->last = p;
+	WRITE_ONCE(w->processor, p);
+	WRITE_ONCE(w->block->processor, p->index);
+}
+
+static void kf_unassign_locked(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	struct kf_processor *p = w->processor;
+
+	WRITE_ONCE(w->processor, NULL);
+	WRITE_ONCE(w->block->processor, KFIBER_NO_PROCESSOR);
+	p->worker = NULL;
+	list_add(&p->idle_link, &d->idle);
+	d->nr_idle++;
+}
+
+static void kf_unlist_locked(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+
+	if (w->sleep == KF_SPARE)
+		d->nr_spares--;
+	else if (w->sleep == KF_WAITER)
+		d->nr_waiters--;
+	w->sleep = KF_AWAKE;
+	list_del_init(&w->link);
+}
+
+static void kf_set_searching_locked(struct kf_worker *w, bool searching)
+{
+	if (w->searching == searching)
+		return;
+	w->searching = searching;
+	w->domain->nr_searching += searching ? 1 : -1;
+}
+
+static bool kf_processor_has_work(const struct kf_processor *p)
+{
+	struct kf_ring local = kf_ring_local(p->block);
+	struct kf_ring inbox = kf_ring_inbox(p->block);
+
+	return READ_ONCE(p->block->next) || !kf_ring_empty(&local) || !kf_ring_empty(&inbox);
+}
+
+/**
+ * kf_sched_visible() - is there anything in any queue?
+ * @d: the domain
+ *
+ * Context: any; one cache line or a few for each processor.
+ */
+bool kf_sched_visible(struct kf_domain *d)
+{
+	u32 i;
+
+	if (READ_ONCE(d->nr_global))
+		return true;
+	for (i = 0; i < d->nr_processors; i++)
+		if (kf_processor_has_work(&d->processors[i]))
+			return true;
+	return false;
+}
+
+/* An idle processor for a worker: its last one if it can be. */
+static struct kf_processor *kf_choose_idle_locked(struct kf_domain *d, struct kf_processor *last)
+{
+	if (last && !last->worker)
+		return last;
+	return list_first_entry_or_null(&d->idle, struct kf_processor, idle_link);
+}
+
+/* An idle processor for a spare: one with work of its own if there is one. */
+static struct kf_processor *kf_choose_busy_idle_locked(struct kf_domain *d)
+{
+	struct kf_processor *p;
+
+	list_for_each_entry(p, &d->idle, idle_link)
+		if (kf_processor_has_work(p))
+			return p;
+	return list_first_entry_or_null(&d->idle, struct kf_processor, idle_link);
+}
+
+/*
+ * Finds an idle processor and a worker that should have it, and joins them.
+ * Waiters and spares take turns, so that neither blocked fibers that are back
+ * nor queued ones are held up by the others.
+ *
+ * Return: the worker to be woken once the lock is dropped, or NULL.
+ */
+static struct kf_worker *kf_pair_locked(struct kf_domain *d)
+{
+	struct kf_worker *w;
+	bool spare;
+
+	if (!d->nr_idle || !(d->nr_waiters || d->nr_spares))
+		return NULL;
+	spare = d->nr_spares && !d->nr_searching && kf_sched_visible(d);
+	if (d->nr_waiters && (d->waiters_turn || !spare)) {
+		w = list_first_entry(&d->waiters, struct kf_worker, link);
+		kf_unlist_locked(w);
+		kf_assign_locked(kf_choose_idle_locked(d, w->last), w);
+		d->waiters_turn = false;
+		d->returns++;
+	} else if (spare) {
+		w = list_first_entry(&d->spares, struct kf_worker, link);
+		kf_unlist_locked(w);
+		kf_assign_locked(kf_choose_busy_idle_locked(d), w);
+		kf_set_searching_locked(w, true);
+		d->waiters_turn = true;
+		d->wakeups++;
+	} else {
+		return NULL;
+	}
+	kf_publish_locked(d);
+	return w;
+}
+
+/**
+ * kf_sched_dispatch() - let nobody sleep who could work
+ * @d: the domain
+ *
+ * Context: any but below a run-queue lock; takes domain.lock.
+ */
+void kf_sched_dispatch(struct kf_domain *d)
+{
+	struct kf_worker *w;
+	unsigned long flags;
+
+	rcu_read_lock();
+	do {
+		raw_spin_lock_irqsave(&d->lock, flags);
+		smp_mb__after_spinlock();			/* [D] */
+		w = kf_pair_locked(d);
+		raw_spin_unlock_irqrestore(&d->lock, flags);
+		if (w)
+			wake_up_process(w->task);
+	} while (w);
+	rcu_read_unlock();
+}
+
+static void kf_global_push_locked(struct kf_domain *d, struct kf_fiber *f, u64 name)
+{
+	if (f->queue_name)
+		return;
+	f->queue_name = name;
+	f->queue_next = NULL;
+	if (d->global_head)
+		d->global_tail->queue_next = f;
+	else
+		d->global_head = f;
+	d->global_tail = f;
+	d->nr_global++;
+}
+
+static u64 kf_global_pop_locked(struct kf_domain *d)
+{
+	struct kf_fiber *f = d->global_head;
+	u64 name;
+
+	if (!f)
+		return 0;
+	d->global_head = f->queue_next;
+	name = f->queue_name;
+	f->queue_name = 0;
+	d->nr_global--;
+	return name;
+}
+
+/*
+ * Where a fiber goes that the kernel makes runnable: to an idle processor if
+ * somebody is there to take it, else to the one it ran on, else to all.
+ */
+static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f, u64 name)
+{
+	u32 hint = READ_ONCE(kf_fiber_block(f)->processor) % d->nr_processors;
+	struct kf_processor *p = &d->processors[hint];
+	struct kf_worker *w = NULL;
+	struct kf_ring inbox;
+
+	if (d->nr_idle && d->nr_spares) {
+		p = kf_choose_idle_locked(d, p);
+		w = list_first_entry(&d->spares, struct kf_worker, link);
+		kf_unlist_locked(w);
+		kf_assign_locked(p, w);
+		d->wakeups++;
+	}
+	/* With all workers blocked, who runs must find it: not by this inbox. */
+	inbox = kf_ring_inbox(p->block);
+	if (!p->worker || !kf_ring_push(&inbox, name))
+		kf_global_push_locked(d, f, name);
+	kf_publish_locked(d);
+	return w;
+}
+
+/**
+ * kf_sched_ready() - queue a fiber and see to it that somebody runs it
+ * @d: the domain
+ * @f: the fiber
+ * @name: under which it was made runnable
+ * @counter: of @d, counts it; or NULL
+ *
+ * Context: any but below a run-queue lock; takes domain.lock.
+ */
+void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *counter)
+{
+	struct kf_worker *w;
+	unsigned long flags;
+
+	rcu_read_lock();
+	raw_spin_lock_irqsave(&d->lock, flags);
+	if (counter)
+		++*counter;
+	w = kf_place_locked(d, f, name);
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	if (w)
+		wake_up_process(w->task);
+	rcu_read_unlock();
+}
+
+/* One from the global queue, and a fair share of it into the local one. */
+static u64 kf_find_global(struct kf_domain *d, struct kf_processor *p)
+{
+	struct kf_ring local = kf_ring_local(p->block);
+	unsigned long flags;
+	u64 name;
+	u32 n;
+
+	if (!READ_ONCE(d->nr_global))
+		return 0;
+	raw_spin_lock_irqsave(&d->lock, flags);
+	name = kf_global_pop_locked(d);
+	n = min(d->nr_global / d->nr_processors, KFIBER_LOCAL_SLOTS / 2);
+	while (n-- && d->global_head) {
+		if (!kf_ring_push(&local, d->global_head->queue_name))
+			break;
+		kf_global_pop_locked(d);
+	}
+	kf_publish_locked(d);
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	return name;
+}
+
+static u64 kf_steal_from(struct kf_processor *victim, struct kf_processor *p, u32 *stolen)
+{
+	struct kf_ring local = kf_ring_local(p->block);
+	struct kf_ring from = kf_ring_local(victim->block);
+	u64 name = kf_ring_steal(&from, &local, stolen);
+
+	if (name)
+		return name;
+	from = kf_ring_inbox(victim->block);
+	return kf_ring_steal(&from, &local, stolen);
+}
+
+static u64 kf_find_steal(struct kf_domain *d, struct kf_processor *p)
+{
+	unsigned long flags;
+	u32 i, stolen;
+
+	for (i = 1; i < d->nr_processors; i++) {
+		struct kf_processor *victim = &d->processors[(p->index + i) % d->nr_processors];
+		u64 name = kf_steal_from(victim, p, &stolen);
+
+		if (!name)
+			continue;
+		raw_spin_lock_irqsave(&d->lock, flags);
+		d->steals += stolen;
+		raw_spin_unlock_irqrestore(&d->lock, flags);
+		return name;
+	}
+	return 0;
+}
+
+/**
+ * kf_sched_find() - look for something to run
+ * @d: the domain
+ * @p: the caller's processor
+ *
+ * What others have for their next dispatch is left to them, see
+ * kf_sched_steal_next().
+ *
+ * Context: the holder of @p, so the only producer of its local queue.
+ * Return: a fiber's name, or 0.
+ */
+u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p)
+{
+	struct kf_ring inbox = kf_ring_inbox(p->block);
+	struct kf_ring local = kf_ring_local(p->block);
+	u64 name = kf_ring_pop(&inbox);
+
+	if (!name)
+		name = kf_find_global(d, p);
+	if (!name && READ_ONCE(p->block->next))
+		name = xchg(&p->block->next, 0);
+	if (!name)
+		name = kf_ring_pop(&local);
+	if (!name)
+		name = kf_find_steal(d, p);
+	return name;
+}
+
+/**
+ * kf_sched_steal_next() - take the fiber that another would run next
+ * @d: the domain
+ * @p: the caller's processor
+ * @watch: in, out: which processor was looked at before, and how many
+ *	dispatches it had counted then
+ *
+ * Two fibers that wake each other in turn are best left on one processor, so a
+ * "next" is taken only from a processor that has dispatched nothing since the
+ * caller last looked: its fiber computes, and the next one would wait.
+ *
+ * Return: a fiber's name, or 0.
+ */
+u64 kf_sched_steal_next(struct kf_domain *d, struct kf_processor *p, struct kf_watch *watch)
+{
+	u32 i;
+
+	for (i = 1; i < d->nr_processors; i++) {
+		struct kf_processor *victim = &d->processors[(p->index + i) % d->nr_processors];
+		u64 next = READ_ONCE(victim->block->next);
+		u64 ticks = READ_ONCE(victim->block->ticks);
+
+		if (!next)
+			continue;
+		if (watch->processor == victim && watch->ticks == ticks)
+			return cmpxchg(&victim->block->next, next, 0) == next ? next : 0;
+		watch->processor = victim;
+		watch->ticks = ticks;
+		return 0;
+	}
+	return 0;
+}
+
+/**
+ * kf_sched_search() - count the caller among those who look for work
+ * @w: the caller
+ *
+ * Context: takes domain.lock.
+ * Return: false if enough others do: half of the processors.
+ */
+bool kf_sched_search(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	bool may;
+
+	raw_spin_lock_irq(&d->lock);
+	may = w->searching || d->nr_searching < d->nr_processors / 2;
+	if (may) {
+		kf_set_searching_locked(w, true);
+		kf_publish_locked(d);
+	}
+	raw_spin_unlock_irq(&d->lock);
+	return may;
+}
+
+/**
+ * kf_sched_found() - stop searching: there is something to run
+ * @w: the caller
+ *
+ * Return: flags for struct kfiber_next: whether a spare should be made.
+ */
+u32 kf_sched_found(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	bool last = false;
+	u32 flags = 0;
+
+	raw_spin_lock_irq(&d->lock);
+	if (w->searching) {
+		kf_set_searching_locked(w, false);
+		last = !d->nr_searching && d->nr_idle;
+	}
+	if (!d->nr_spares && !d->spares_pending && d->nr_workers < d->max_workers) {
+		d->spares_pending++;
+		flags |= KFIBER_NEXT_NEED_SPARE;
+	}
+	kf_publish_locked(d);
+	raw_spin_unlock_irq(&d->lock);
+	if (last)
+		kf_sched_dispatch(d);
+	return flags;
+}
+
+void kf_sched_spare_failed(struct kf_domain *d)
+{
+	raw_spin_lock_irq(&d->lock);
+	if (d->spares_pending)
+		d->spares_pending--;
+	raw_spin_unlock_irq(&d->lock);
+}
+
+/**
+ * kf_sched_sleep() - enter a list to be given a processor
+ * @w: the caller
+ * @sleep: as what
+ *
+ * Gives up the processor that the caller has: to the first waiter, or to
+ * nobody. A waiter takes an idle processor at once.
+ *
+ * Context: may be given a processor, and be woken, before this returns.
+ */
+void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep)
+{
+	struct kf_domain *d = w->domain;
+	struct kf_processor *p = NULL;
+
+	raw_spin_lock_irq(&d->lock);
+	kf_set_searching_locked(w, false);
+	if (w->processor) {
+		/* It ran what was queued: those who are back come first now. */
+		d->waiters_turn = true;
+		kf_unassign_locked(w);
+	}
+	if (sleep == KF_WAITER)
+		p = kf_choose_idle_locked(d, w->last);
+	if (p) {
+		kf_assign_locked(p, w);
+		d->returns++;
+	} else if (sleep == KF_WAITER) {
+		w->sleep = sleep;
+		list_add_tail(&w->link, &d->waiters);
+		d->nr_waiters++;
+	} else {
+		w->sleep = sleep;
+		list_add(&w->link, &d->spares);
+		d->nr_spares++;
+		d->sleeps++;
+	}
+	kf_publish_locked(d);
+	raw_spin_unlock_irq(&d->lock);
+	kf_sched_dispatch(d);					/* [D] */
+}
+
+/* Leaves the list, if nobody has taken the caller from it. */
+void kf_sched_wake_up(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+
+	raw_spin_lock_irq(&d->lock);
+	if (w->sleep != KF_AWAKE) {
+		kf_unlist_locked(w);
+		kf_publish_locked(d);
+	}
+	raw_spin_unlock_irq(&d->lock);
+}
+
+/**
+ * kf_sched_take_idle() - take an idle processor if there is one
+ * @w: the caller, who has none
+ *
+ * Context: sched_in; takes domain.lock.
+ */
+bool kf_sched_take_idle(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	struct kf_processor *p;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&d->lock, flags);
+	p = kf_choose_idle_locked(d, w->last);
+	if (p) {
+		kf_assign_locked(p, w);
+		d->returns++;
+		kf_publish_locked(d);
+	}
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	return p;
+}
+
+/**
+ * kf_sched_release() - give up the caller's processor because it sleeps
+ * @w: the caller, who has one
+ *
+ * Context: sched_out, below the run-queue lock: wakes nobody.
+ * Return: whether the processor is for somebody else: then the caller has
+ * kf_sched_dispatch() called where that may be.
+ */
+bool kf_sched_release(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	struct kf_processor *p;
+	unsigned long flags;
+	bool wanted;
+
+	raw_spin_lock_irqsave(&d->lock, flags);
+	p = w->processor;
+	p->handed = true;
+	kf_set_searching_locked(w, false);
+	kf_unassign_locked(w);
+	wanted = d->nr_waiters || d->nr_global || d->nr_idle < d->nr_processors ||
+		 kf_processor_has_work(p);
+	kf_publish_locked(d);
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	return wanted;
+}
+
+void kf_sched_attach(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+
+	raw_spin_lock_irq(&d->lock);
+	d->nr_workers++;
+	d->workers_peak = max(d->workers_peak, d->nr_workers);
+	if (d->spares_pending)
+		d->spares_pending--;
+	raw_spin_unlock_irq(&d->lock);
+}
+
+/* Context: any but below a run-queue lock. The worker never comes back. */
+void kf_sched_detach(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+
+	raw_spin_lock_irq(&d->lock);
+	kf_set_searching_locked(w, false);
+	if (w->sleep != KF_AWAKE)
+		kf_unlist_locked(w);
+	if (w->processor)
+		kf_unassign_locked(w);
+	d->nr_workers--;
+	kf_publish_locked(d);
+	raw_spin_unlock_irq(&d->lock);
+	kf_sched_dispatch(d);
+}
+
+/**
+ * kf_sched_shutdown() - end the domain: everybody is woken and told
+ * @d: a domain that is set up
+ *
+ * Context: may sleep, though it does not.
+ */
+void kf_sched_shutdown(struct kf_domain *d)
+{
+	struct kf_worker *w;
+
+	raw_spin_lock_irq(&d->lock);
+	WRITE_ONCE(d->shutdown, true);
+	WRITE_ONCE(d->block->shutdown, 1);
+	raw_spin_unlock_irq(&d->lock);
+
+	/* Nobody enters the lists for good any more: see kf_worker_wait(). */
+	rcu_read_lock();
+	do {
+		raw_spin_lock_irq(&d->lock);
+		w = list_first_entry_or_null(&d->spares, struct kf_worker, link);
+		if (!w)
+			w = list_first_entry_or_null(&d->waiters, struct kf_worker, link);
+		if (w)
+			kf_unlist_locked(w);
+		raw_spin_unlock_irq(&d->lock);
+		if (w)
+			wake_up_process(w->task);
+	} while (w);
+	rcu_read_unlock();
+}
+
+/**
+ * kf_sched_setup() - make the header and the processors, all idle
+ * @d: a domain with its sizes; not in use yet
+ *
+ * Return: 0, -ENOMEM: then nothing is left.
+ */
+int kf_sched_setup(struct kf_domain *d)
+{
+	u32 i;
+
+	d->processors = kvcalloc(d->nr_processors, sizeof(*d->processors), GFP_KERNEL_ACCOUNT);
+	d->block = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!d->processors || !d->block)
+		goto fail;
+	for (i = 0; i < d->nr_processors; i++) {
+		struct kf_processor *p = &d->processors[i];
+
+		p->index = i;
+		p->block = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		if (!p->block)
+			goto fail;
+	}
+	for (i = 0; i < d->nr_processors; i++)
+		list_add_tail(&d->processors[i].idle_link, &d->idle);
+	d->nr_idle = d->nr_processors;
+	d->block->abi = KFIBER_ABI_VERSION;
+	d->block->processors = d->nr_processors;
+	kf_publish_locked(d);
+	return 0;
+
+fail:
+	kf_sched_destroy(d);
+	return -ENOMEM;
+}
+
+/* Context: nobody else has the domain. May be called when setup failed. */
+void kf_sched_destroy(struct kf_domain *d)
+{
+	u32 i;
+
+	for (i = 0; d->processors && i < d->nr_processors; i++)
+		free_page((unsigned long)d->processors[i].block);
+	kvfree(d->processors);
+	free_page((unsigned long)d->block);
+	d->processors = NULL;
+	d->block = NULL;
+}

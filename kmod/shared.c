@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The shared pages: the domain's header, and the tables of processors, workers
+ * and fibers. The module allocates them and keeps them until the domain is
+ * freed, so the kernel can use its own addresses of them at any time; a mapping
+ * holds a reference of its own. Tables grow, so their pages are put in when
+ * they are touched; a page that does not exist yet is a SIGBUS.
+ */
+#include <linux/mm.h>
+
+#include "compat.h"
+#include "internal.h"
+
+/* Context: RCU or anything that keeps the domain. Pages are never taken away. */
+static void *kf_shared_page(struct kf_domain *d, u64 offset)
+{
+	u64 page = (offset & (KFIBER_MAP_PROCESSORS - 1)) >> PAGE_SHIFT;
+	struct kf_fiber_chunk *chunk;
+
+	switch (offset & ~(KFIBER_MAP_PROCESSORS - 1)) {
+	case KFIBER_MAP_DOMAIN:
+		return page ? NULL : d->block;
+	case KFIBER_MAP_PROCESSORS:
+		return page < d->nr_processors ? d->processors[page].block : NULL;
+	case KFIBER_MAP_WORKERS:
+		return xa_load(&d->worker_pages, page);
+	case KFIBER_MAP_FIBERS:
+		chunk = xa_load(&d->chunks, page);
+		return chunk ? chunk->blocks : NULL;
+	}
+	return NULL;
+}
+
+static vm_fault_t kf_shared_fault(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct kf_domain *d = vma->vm_private_data;
+	void *page = kf_shared_page(d, (u64)vmf->pgoff << PAGE_SHIFT);
+	int err;
+
+	if (!page)
+		return VM_FAULT_SIGBUS;
+	err = vm_insert_page(vma, vmf->address & PAGE_MASK, virt_to_page(page));
+	if (err == -ENOMEM)
+		return VM_FAULT_OOM;
+	/* -EBUSY: another thread was first. */
+	return err && err != -EBUSY ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+}
+
+static const struct vm_operations_struct kf_shared_vm_ops = {
+	.fault = kf_shared_fault,
+};
+
+/**
+ * kf_shared_mmap() - map a header or table
+ * @d: a domain that is set up
+ * @vma: a shared mapping, of the domain's own mm
+ * @offset: KFIBER_MAP_*, and where in it
+ *
+ * A forked child gets nothing of it: it has no domain.
+ *
+ * Return: 0, -EINVAL.
+ */
+int kf_shared_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset)
+{
+	u64 last = offset + (vma->vm_end - vma->vm_start) - 1;
+
+	if ((offset ^ last) & ~(KFIBER_MAP_PROCESSORS - 1) || offset >= KFIBER_MAP_STACKS)
+		return -EINVAL;
+	if (offset >> KFIBER_MAP_STACKS_SHIFT > KFIBER_MAP_FIBERS >> KFIBER_MAP_STACKS_SHIFT)
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EINVAL;
+	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTCOPY);
+	vm_flags_clear(vma, VM_MAYEXEC);
+	vma->vm_private_data = d;
+	vma->vm_ops = &kf_shared_vm_ops;
+	return 0;
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Deadlines. A fiber's timer does not carry a deadline, it looks at the one in
+ * the fiber's block when it fires. So nothing is cancelled when a fiber is
+ * unparked early, and a fiber that waits again and again with a time-out has its
+ * timer set once a time-out, not once a wait.
+ *
+ *   fiber (user space)               timer
+ *   word = PARKING
+ *   deadline = D                     armed = NEVER
+ *   full fence                [C]    full fence                  [C]
+ *   if (armed > D) ARM               if (deadline is set) look at it
+ *
+ * [C] One of the two sees the other's store: either the fiber arms, or the
+ * timer sees the new deadline and sets itself again. The fiber stores its
+ * deadline after PARKING, so a timer that sees it sees a fiber that waits, or
+ * one that has been woken since.
+ *
+ * A timer can fire for a wait that has ended while another has begun: the fiber
+ * looks at the clock when it is told that time is up.
+ *
+ * The block is anybody's to write: a deadline that always lies a little ahead
+ * would keep the timer firing. Each time in a row that it has to set itself
+ * again it doubles the least distance, up to KF_REARM_NS << KF_REARM_DOUBLINGS.
+ */
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
+
+#include "internal.h"
+#include "word.h"
+
+#define KF_REARM_NS		20000ull
+#define KF_REARM_DOUBLINGS	10
+
+/* How late a timer may be, to be merged with others: as for user timers. */
+#define KF_SLACK_NS		50000ull
+
+/* Beyond this hrtimers cannot count; 292 years. */
+#define KF_TIME_MAX		((u64)KTIME_MAX)
+
+/* Context: timer_lock. */
+static void kf_timer_set_locked(struct kf_fiber *f, u64 when)
+{
+	WRITE_ONCE(kf_fiber_block(f)->armed, when);
+	hrtimer_start_range_ns(&f->timer, ns_to_ktime(when), KF_SLACK_NS, HRTIMER_MODE_ABS_HARD);
+}
+
+/*
+ * Decides what to do when the timer fired. Return: true if time is up.
+ * Context: timer_lock.
+ */
+static bool kf_timer_look_locked(struct kf_fiber *f, u64 now)
+{
+	struct kfiber_fiber_block *block = kf_fiber_block(f);
+	u64 deadline;
+
+	WRITE_ONCE(block->armed, KFIBER_NEVER);
+	smp_mb();						/* [C] */
+	deadline = READ_ONCE(block->deadline);
+	if (deadline >= KF_TIME_MAX)
+		return false;
+	if (deadline <= now)
+		return true;
+	if (kf_word_state(READ_ONCE(block->word)) == KFIBER_FREE)
+		return false;
+	kf_timer_set_locked(f, max(deadline, now + (KF_REARM_NS << f->rearms)));
+	if (f->rearms < KF_REARM_DOUBLINGS)
+		f->rearms++;
+	return false;
+}
+
+static enum hrtimer_restart kf_timer_fired(struct hrtimer *timer)
+{
+	struct kf_fiber *f = container_of(timer, struct kf_fiber, timer);
+	struct kf_domain *d = f->domain;
+	bool due = false;
+	unsigned long flags;
+	u32 generation;
+
+	raw_spin_lock_irqsave(&f->timer_lock, flags);
+	if (!hrtimer_is_queued(timer))
+		due = kf_timer_look_locked(f, ktime_get_ns());
+	raw_spin_unlock_irqrestore(&f->timer_lock, flags);
+
+	if (due) {
+		generation = kf_word_wake(&kf_fiber_block(f)->word, 0, KFIBER_TIMEDOUT);
+		if (generation)
+			kf_sched_ready(d, f, kf_name(generation, f->index), &d->timers);
+	}
+	return HRTIMER_NORESTART;
+}
+
+void kf_timer_init(struct kf_fiber *f)
+{
+	raw_spin_lock_init(&f->timer_lock);
+	hrtimer_init(&f->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
+	f->timer.function = kf_timer_fired;
+}
+
+/**
+ * kf_timer_arm() - see to it that a fiber's deadline is looked at in time
+ * @d: the domain
+ * @name: the fiber
+ *
+ * Context: may sleep, though it does not.
+ * Return: 0, -ENOENT.
+ */
+int kf_timer_arm(struct kf_domain *d, u64 name)
+{
+	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
+	unsigned long flags;
+	u64 deadline;
+
+	if (!f)
+		return -ENOENT;
+	deadline = READ_ONCE(kf_fiber_block(f)->deadline);
+	if (deadline >= KF_TIME_MAX)
+		return 0;
+	raw_spin_lock_irqsave(&f->timer_lock, flags);
+	f->rearms = 0;
+	if (!hrtimer_is_queued(&f->timer) ||
+	    deadline < (u64)ktime_to_ns(hrtimer_get_softexpires(&f->timer)))
+		kf_timer_set_locked(f, deadline);
+	raw_spin_unlock_irqrestore(&f->timer_lock, flags);
+	return 0;
+}
+
+void kf_timer_cancel(struct kf_fiber *f)
+{
+	hrtimer_cancel(&f->timer);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: names and state words of word.h. */
+#include <kunit/test.h>
+
+#include "word.h"
+
+#define GENERATION 7ull
+#define WORD(bits) (GENERATION << KFIBER_GENERATION_SHIFT | (bits))
+
+static void word_names(struct kunit *test)
+{
+	u64 name = kf_name(0xfffffffe, 0x123456);
+
+	KUNIT_EXPECT_EQ(test, kf_name_generation(name), 0xfffffffe);
+	KUNIT_EXPECT_EQ(test, kf_name_index(name), 0x123456);
+	KUNIT_EXPECT_EQ(test, kf_word_with_state(WORD(0xffff), KFIBER_DEAD), WORD(KFIBER_DEAD));
+}
+
+/* What comes, to which word, and what becomes of it. */
+static const struct {
+	const char *what;
+	u64 old, flag, new;
+} word_moves[] = {
+	{ "a permit ends the wait for one",
+	  KFIBER_PARKED, KFIBER_PERMIT, KFIBER_ACTIVE },
+	{ "a wake-up is kept for later",
+	  KFIBER_PARKED, KFIBER_WAKE, KFIBER_PARKED | KFIBER_WAKE },
+	{ "a wake-up ends the wait for one",
+	  KFIBER_PARKED | KFIBER_WAITS_WAKE, KFIBER_WAKE, KFIBER_ACTIVE },
+	{ "a permit is kept for later",
+	  KFIBER_PARKED | KFIBER_WAITS_WAKE, KFIBER_PERMIT,
+	  KFIBER_PARKED | KFIBER_WAITS_WAKE | KFIBER_PERMIT },
+	{ "what was kept stays when the wait ends",
+	  KFIBER_PARKED | KFIBER_WAITS_WAKE | KFIBER_PERMIT, KFIBER_WAKE,
+	  KFIBER_ACTIVE | KFIBER_PERMIT },
+	{ "time ends any wait, and says so",
+	  KFIBER_PARKED, KFIBER_TIMEDOUT, KFIBER_ACTIVE | KFIBER_TIMEDOUT },
+	{ "time ends the other wait too",
+	  KFIBER_PARKED | KFIBER_WAITS_WAKE, KFIBER_TIMEDOUT, KFIBER_ACTIVE | KFIBER_TIMEDOUT },
+	{ "while parking, a permit is left for the publisher",
+	  KFIBER_PARKING, KFIBER_PERMIT, KFIBER_PARKING | KFIBER_PERMIT },
+	{ "while parking, so is the time",
+	  KFIBER_PARKING, KFIBER_TIMEDOUT, KFIBER_PARKING | KFIBER_TIMEDOUT },
+	{ "an active fiber keeps its permit",
+	  KFIBER_ACTIVE, KFIBER_PERMIT, KFIBER_ACTIVE | KFIBER_PERMIT },
+	{ "one permit is as good as two",
+	  KFIBER_ACTIVE | KFIBER_PERMIT, KFIBER_PERMIT, KFIBER_ACTIVE | KFIBER_PERMIT },
+	{ "a late timer does nothing to an active fiber",
+	  KFIBER_ACTIVE, KFIBER_TIMEDOUT, KFIBER_ACTIVE },
+	{ "nothing wakes the dead", KFIBER_DEAD, KFIBER_WAKE, KFIBER_DEAD },
+	{ "nor those to come", KFIBER_FREE, KFIBER_PERMIT, KFIBER_FREE },
+	{ "nor what is no state", 0x77, KFIBER_PERMIT, 0x77 },
+};
+
+static void word_woken(struct kunit *test)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(word_moves); i++)
+		KUNIT_EXPECT_EQ_MSG(test, kf_word_woken(WORD(word_moves[i].old), word_moves[i].flag),
+				    WORD(word_moves[i].new), "%s", word_moves[i].what);
+}
+
+static void word_wake_queues_once(struct kunit *test)
+{
+	u64 word = WORD(KFIBER_PARKED), name = kf_name(GENERATION, 3);
+
+	KUNIT_EXPECT_EQ(test, kf_word_wake(&word, name, KFIBER_PERMIT), GENERATION);
+	KUNIT_EXPECT_EQ(test, kf_word_wake(&word, name, KFIBER_PERMIT), 0);
+	KUNIT_EXPECT_EQ(test, word, WORD(KFIBER_ACTIVE | KFIBER_PERMIT));
+}
+
+static void word_wake_wants_the_generation(struct kunit *test)
+{
+	u64 word = WORD(KFIBER_PARKED);
+
+	KUNIT_EXPECT_EQ(test, kf_word_wake(&word, kf_name(GENERATION + 1, 3), KFIBER_PERMIT), 0);
+	KUNIT_EXPECT_EQ(test, word, WORD(KFIBER_PARKED));
+	/* A timer asks for nobody in particular. */
+	KUNIT_EXPECT_EQ(test, kf_word_wake(&word, 0, KFIBER_TIMEDOUT), GENERATION);
+}
+
+/* A hostile word without a generation is never put in a queue. */
+static void word_wake_without_generation(struct kunit *test)
+{
+	u64 word = KFIBER_PARKED;
+
+	KUNIT_EXPECT_EQ(test, kf_word_wake(&word, 0, KFIBER_TIMEDOUT), 0);
+}
+
+static struct kunit_case word_cases[] = {
+	KUNIT_CASE(word_names),
+	KUNIT_CASE(word_woken),
+	KUNIT_CASE(word_wake_queues_once),
+	KUNIT_CASE(word_wake_wants_the_generation),
+	KUNIT_CASE(word_wake_without_generation),
+	{ }
+};
+
+static struct kunit_suite word_suite = {
+	.name = "kfiber_word",
+	.test_cases = word_cases,
+};
+kunit_test_suite(word_suite);
+
+MODULE_DESCRIPTION("KUnit tests of kfiber's state words");
+MODULE_LICENSE("GPL");

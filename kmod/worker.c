@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Workers: threads of the process that have entered the module. ATTACH makes
+ * one, NEXT is where it asks for something to run and where it sleeps.
+ */
+#include <linux/freezer.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/*
+ * How long a worker with nothing to run looks around before it sleeps. About
+ * the cost of going to sleep and being woken (2.3 us a futex round trip on one
+ * CPU, 11 us across two, on the machines this was made on), so that at worst
+ * it costs twice what the better choice would have.
+ */
+#define KF_SPIN_NS 20000ull
+
+/* Makes the page of worker blocks that an index lies in. */
+static struct kfiber_worker_block *kf_worker_block(struct kf_domain *d, u32 index)
+{
+	u32 page = index / KF_WORKERS_PER_PAGE;
+	struct kfiber_worker_block *blocks = xa_load(&d->worker_pages, page);
+	struct kfiber_worker_block *seen;
+
+	if (!blocks) {
+		blocks = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		if (!blocks)
+			return NULL;
+		seen = xa_cmpxchg(&d->worker_pages, page, NULL, blocks, GFP_KERNEL);
+		if (seen)
+			free_page((unsigned long)blocks);
+		if (xa_is_err(seen))
+			return NULL;
+		blocks = seen ?: blocks;
+	}
+	return &blocks[index % KF_WORKERS_PER_PAGE];
+}
+
+/*
+ * The caller's worker. Context: the thread itself keeps it from being freed.
+ * An index is not believed: the worker must be the caller's.
+ */
+static struct kf_worker *kf_worker_find(struct kf_domain *d, u32 index)
+{
+	struct kf_worker *w;
+
+	rcu_read_lock();
+	w = xa_load(&d->workers, index);
+	if (w && w->task != current)
+		w = NULL;
+	rcu_read_unlock();
+	return w;
+}
+
+static void kf_worker_free(struct rcu_head *rcu)
+{
+	struct kf_worker *w = container_of(rcu, struct kf_worker, rcu);
+
+	put_task_struct(w->task);
+	kf_domain_put(w->domain);
+	kfree(w);
+}
+
+/**
+ * kf_worker_attach() - make the calling thread a worker
+ * @d: the domain
+ * @index: out: its number
+ *
+ * Context: may sleep.
+ * Return: 0, -EAGAIN (max_workers), -EINVAL (is one), -ENOMEM, -ESHUTDOWN.
+ */
+int kf_worker_attach(struct kf_domain *d, u32 *index)
+{
+	struct kf_worker *w;
+	int err;
+
+	if (READ_ONCE(d->shutdown))
+		return -ESHUTDOWN;
+	if (kf_handover_attached(d))
+		return -EINVAL;
+	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
+	if (!w)
+		return -ENOMEM;
+	w->domain = d;
+	w->task = current;
+	INIT_LIST_HEAD(&w->link);
+	err = xa_alloc(&d->workers, &w->index, NULL, XA_LIMIT(0, d->max_workers - 1),
+		       GFP_KERNEL);
+	if (err) {
+		err = err == -EBUSY ? -EAGAIN : err;
+		goto free_worker;
+	}
+	w->block = kf_worker_block(d, w->index);
+	if (!w->block) {
+		err = -ENOMEM;
+		goto free_index;
+	}
+	memset(w->block, 0, sizeof(*w->block));
+	WRITE_ONCE(w->block->processor, KFIBER_NO_PROCESSOR);
+	get_task_struct(w->task);
+	kref_get(&d->ref);
+	kf_sched_attach(w);
+	*index = w->index;
+	xa_store(&d->workers, w->index, w, GFP_KERNEL);	/* reserved: cannot fail */
+	kf_handover_attach(w);
+	return 0;
+
+free_index:
+	xa_erase(&d->workers, w->index);
+free_worker:
+	kfree(w);
+	return err;
+}
+
+/**
+ * kf_worker_gone() - forget a worker whose notifier will not be called again
+ * @w: the worker; freed after a grace period
+ *
+ * Context: may sleep.
+ */
+void kf_worker_gone(struct kf_worker *w)
+{
+	kf_sched_detach(w);
+	xa_erase(&w->domain->workers, w->index);
+	call_rcu(&w->rcu, kf_worker_free);
+}
+
+int kf_worker_detach(struct kf_domain *d, u32 index)
+{
+	struct kf_worker *w = kf_worker_find(d, index);
+
+	if (!w)
+		return -ENOENT;
+	kf_handover_leave(w);
+	return 0;
+}
+
+/* Sleeps until there is a processor: the sleeping half of kf_worker_wait(). */
+static int kf_worker_sleep(struct kf_worker *w)
+{
+	int err = 0;
+
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+		if (READ_ONCE(w->processor))
+			break;
+		if (READ_ONCE(w->domain->shutdown))
+			err = -ESHUTDOWN;
+		else if (signal_pending(current))
+			err = -EINTR;
+		if (err)
+			break;
+		schedule();
+	}
+	__set_current_state(TASK_RUNNING);
+	return err;
+}
+
+/**
+ * kf_worker_wait() - sleep until somebody gives the caller a processor
+ * @w: the caller
+ * @sleep: as what
+ *
+ * Shutdown and sleeper cannot miss each other: the flag is set before the lists
+ * are emptied, and looked at after the list is entered.
+ *
+ * Return: 0 with a processor; -EINTR or -ESHUTDOWN without one.
+ */
+int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep)
+{
+	int err;
+
+	kf_sched_sleep(w, sleep);
+	err = kf_worker_sleep(w);
+	if (err)
+		kf_sched_wake_up(w);
+	return w->processor ? 0 : err;
+}
+
+/* Looks around for a while. Return: a fiber's name, or 0. */
+static u64 kf_worker_spin(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	struct kf_watch watch = { };
+	u64 name = 0;
+	u64 end;
+
+	if (d->nr_processors == 1 || !kf_sched_search(w))
+		return 0;
+	kf_sched_steal_next(d, w->processor, &watch);
+	end = local_clock() + KF_SPIN_NS;
+	while (!name && local_clock() < end) {
+		if (need_resched() || signal_pending(current) || READ_ONCE(d->shutdown) ||
+		    READ_ONCE(d->nr_waiters))
+			return 0;
+		cpu_relax();
+		name = kf_sched_find(d, w->processor);
+	}
+	return name ?: kf_sched_steal_next(d, w->processor, &watch);
+}
+
+/* Return: 0 with a processor and a fiber; -EINTR, -ESHUTDOWN. */
+static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
+{
+	struct kf_domain *d = w->domain;
+	int err;
+
+	for (;;) {
+		if (READ_ONCE(d->shutdown))
+			return -ESHUTDOWN;
+		if (w->processor && !offer) {
+			*name = kf_sched_find(d, w->processor);
+			if (!*name)
+				*name = kf_worker_spin(w);
+			if (*name)
+				return 0;
+		}
+		offer = false;
+		err = kf_worker_wait(w, KF_SPARE);
+		if (err)
+			return err;
+		/* Queues that are written to all the time could keep us here. */
+		if (signal_pending(current))
+			return -EINTR;
+	}
+}
+
+/**
+ * kf_worker_next() - KFIBER_IOC_NEXT
+ * @d: the domain
+ * @args: in and out
+ *
+ * Context: may sleep for as long as there is nothing to do.
+ * Return: 0, -ENOENT (not the caller's worker), -EINTR, -ESHUTDOWN.
+ */
+int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
+{
+	struct kf_worker *w = kf_worker_find(d, args->worker);
+	bool offer = args->flags & KFIBER_NEXT_OFFER && READ_ONCE(d->nr_waiters);
+	int err;
+
+	if (!w)
+		return -ENOENT;
+	if (args->arm) {
+		err = kf_timer_arm(d, args->arm);
+		if (err)
+			return err;
+	}
+	w->in_module = true;
+	w->lost = false;
+	err = kf_worker_find_work(w, &args->fiber, offer);
+	args->flags = err ? 0 : kf_sched_found(w);
+	w->in_module = false;
+	return err;
+}
+
+/**
+ * kf_worker_acquire() - KFIBER_IOC_ACQUIRE
+ * @d: the domain
+ * @index: the caller's number
+ *
+ * Return: 0 with a processor, -ENOENT, -EINTR, -ESHUTDOWN.
+ */
+int kf_worker_acquire(struct kf_domain *d, u32 index)
+{
+	struct kf_worker *w = kf_worker_find(d, index);
+	int err;
+
+	if (!w)
+		return -ENOENT;
+	if (w->processor)
+		return 0;
+	w->in_module = true;
+	err = kf_worker_wait(w, KF_WAITER);
+	w->lost = err;
+	w->in_module = false;
+	return err;
+}
+
+/* Context: nobody else has the domain any more. */
+void kf_workers_destroy(struct kf_domain *d)
+{
+	unsigned long index;
+	void *page;
+
+	xa_for_each(&d->worker_pages, index, page)
+		free_page((unsigned long)page);
+	xa_destroy(&d->worker_pages);
+	xa_destroy(&d->workers);
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * kfiber: lightweight tasks. What the module and user space share.
+ *
+ * A process opens /dev/kfiber and gets a domain. KFIBER_IOC_SETUP gives it its
+ * sizes; then the shared blocks and the stack arenas can be mapped at the
+ * KFIBER_MAP_* offsets. All multi-byte values are in the machine's byte order.
+ *
+ * Errors have one meaning each, in every call:
+ *
+ *   ENOTTY      unknown command
+ *   EINVAL      a value is out of its range, or @size is too small
+ *   E2BIG       @size is beyond what this kernel knows and the rest is not zero
+ *   EOPNOTSUPP  an unknown flag
+ *   EFAULT      a pointer cannot be read or written
+ *   EPERM       the caller's memory is not that of the process that opened
+ *   EBADFD      not set up yet, or set up twice
+ *   ENOENT      no such worker or fiber, or not the caller's own
+ *   EAGAIN      a limit of the domain is reached
+ *   ESHUTDOWN   the domain has ended
+ *   EINTR       a signal came
+ *
+ * Every struct begins with its size and grows only at its end; a shorter one is
+ * taken as if the rest were zero. Fields named "reserved" must be zero.
+ */
+#ifndef _UAPI_LINUX_KFIBER_H
+#define _UAPI_LINUX_KFIBER_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define KFIBER_ABI_VERSION	1
+
+/* What struct kfiber_query.features may tell. */
+#define KFIBER_FEATURE_HANDOVER	(1ull << 0)	/* blocked workers lose their processor */
+#define KFIBER_FEATURE_TIMERS	(1ull << 1)	/* deadlines in the fiber control block */
+#define KFIBER_FEATURE_STACKS	(1ull << 2)	/* stacks grow by page faults */
+
+/*
+ * A fiber's name is (generation << 32 | index). The generation is never 0, so
+ * that 0 is no fiber. User space counts it up when it reuses a control block.
+ */
+#define KFIBER_INDEX_MASK	0xffffffffull
+#define KFIBER_GENERATION_SHIFT	32
+
+#define KFIBER_NO_PROCESSOR	0xffffffffu
+#define KFIBER_NEVER		(~0ull)
+
+/* Bounds that do not depend on configuration. */
+#define KFIBER_PROCESSORS_MAX	1024u
+#define KFIBER_WORKERS_MAX	65536u
+#define KFIBER_FIBERS_MAX	(1u << 24)
+#define KFIBER_STACK_SHIFT_MIN	14u
+#define KFIBER_STACK_SHIFT_MAX	30u
+#define KFIBER_BATCH_MAX	256u
+
+/* The stretch at the bottom of each slot that is never backed by memory. */
+#define KFIBER_GUARD_SHIFT_MAX	16u
+
+/*
+ * The guard of a slot of (1 << stack_shift) bytes: a quarter of it, at most
+ * 64 KiB.
+ */
+static inline __u64 kfiber_guard_bytes(__u32 stack_shift)
+{
+	__u32 shift = stack_shift - 2;
+
+	return 1ull << (shift < KFIBER_GUARD_SHIFT_MAX ? shift : KFIBER_GUARD_SHIFT_MAX);
+}
+
+/*
+ * How many slots the arena of a class has: one for each fiber, as far as 4 TiB
+ * of addresses go.
+ */
+#define KFIBER_ARENA_SHIFT_MAX	42u
+
+static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
+{
+	__u32 slots = 1u << (KFIBER_ARENA_SHIFT_MAX - stack_shift);
+
+	return max_fibers < slots ? max_fibers : slots;
+}
+
+/*
+ * mmap offsets. The table of processors, workers and fibers is an array of
+ * its blocks; a page of it can be touched once the objects in it exist. The
+ * arena of a stack class holds slot n at n << stack_shift.
+ */
+#define KFIBER_MAP_DOMAIN	0x0000000000000000ull
+#define KFIBER_MAP_PROCESSORS	0x0001000000000000ull
+#define KFIBER_MAP_WORKERS	0x0002000000000000ull
+#define KFIBER_MAP_FIBERS	0x0003000000000000ull
+#define KFIBER_MAP_STACKS	0x0100000000000000ull	/* | stack_shift << 48 */
+#define KFIBER_MAP_STACKS_SHIFT	48
+
+/**
+ * struct kfiber_domain_block - the domain's shared header
+ * @abi: KFIBER_ABI_VERSION; kernel writes once
+ * @processors: how many; kernel writes once
+ * @idle: processors that nobody holds; kernel writes
+ * @searching: workers that look for something to run; kernel writes
+ * @global: fibers in the global queue; kernel writes
+ * @waiters: workers that want to go on with their fiber and wait for a
+ *	processor; kernel writes
+ * @spares: workers asleep with nothing to do; kernel writes
+ * @shutdown: not 0 when the domain has ended; kernel writes
+ * @live: fibers that have not ended; user space counts, and so does the kernel
+ *	when a fiber dies with its thread; at 0 the domain is over
+ *
+ * A worker that made a fiber runnable stores it in its queue, then a full
+ * fence, then loads @idle and @searching: with an idle processor and nobody
+ * searching it calls KFIBER_IOC_KICK. The kernel counts @idle up, then a full
+ * fence, then looks at all queues before it lets a worker sleep.
+ */
+struct kfiber_domain_block {
+	__u32 abi;
+	__u32 processors;
+	__u32 reserved0[14];
+	__u32 idle;
+	__u32 searching;
+	__u32 global;
+	__u32 waiters;
+	__u32 spares;
+	__u32 shutdown;
+	__u32 reserved1[10];
+	__u64 live;
+	__u64 reserved2[7];
+};
+
+/* Queue lengths: powers of two, so that free-running indexes can wrap. */
+#define KFIBER_LOCAL_SLOTS	256u
+#define KFIBER_INBOX_SLOTS	128u
+
+/**
+ * struct kfiber_processor_block - one processor
+ * @next: the fiber to run before those in the queue, 0 if none; exchanged
+ *	by the holder and, when the queue is empty, by thieves
+ * @ticks: dispatches; the holder writes. Every 61st looks at the inbox and the
+ *	global queue first
+ * @switches: see struct kf_stats; the holder writes, as all counters here
+ * @parks: likewise
+ * @unparks: likewise
+ * @calls: likewise
+ * @spawns: likewise
+ * @local_head: where the holder and thieves take, by compare-and-exchange
+ * @local_tail: where the holder puts; it stores the slot first
+ * @inbox_head: as local_head
+ * @inbox_tail: where the kernel puts
+ * @local: the local queue, at index & (KFIBER_LOCAL_SLOTS - 1)
+ * @inbox: what the kernel made runnable
+ *
+ * Head and tail run freely; the queue holds tail - head fibers. The kernel
+ * takes a length beyond the queue's own for an empty queue.
+ */
+struct kfiber_processor_block {
+	__u64 next;
+	__u64 ticks;
+	__u64 switches;
+	__u64 parks;
+	__u64 unparks;
+	__u64 calls;
+	__u64 spawns;
+	__u64 reserved0;
+	__u32 local_head;
+	__u32 reserved1[15];
+	__u32 local_tail;
+	__u32 reserved2[15];
+	__u32 inbox_head;
+	__u32 reserved3[15];
+	__u32 inbox_tail;
+	__u32 reserved4[15];
+	__u64 local[KFIBER_LOCAL_SLOTS];
+	__u64 inbox[KFIBER_INBOX_SLOTS];
+	__u64 reserved5[88];
+};
+
+/**
+ * struct kfiber_worker_block - one worker
+ * @critical: not 0 while the thread uses its processor's block: the kernel
+ *	leaves it its processor even when it sleeps; the thread writes
+ * @processor: the one it holds, or KFIBER_NO_PROCESSOR; kernel writes, only
+ *	while the thread is in the kernel. Stable while @critical is not 0
+ * @fiber: the fiber it runs, 0 if none; the thread writes
+ */
+struct kfiber_worker_block {
+	__u32 critical;
+	__u32 processor;
+	__u64 fiber;
+	__u64 reserved[6];
+};
+
+/*
+ * A fiber's state word: its generation above, state and flags below. It is
+ * moved by compare-and-exchange only.
+ *
+ *   FREE    -> ACTIVE            user: spawn
+ *   ACTIVE  -> PARKING           its own thread, on its own stack
+ *   PARKING -> PARKED            whoever runs next on that thread
+ *   PARKED  -> ACTIVE            unpark (user), timer (kernel): then it is
+ *                                put in a queue, by the one that moved it
+ *   ACTIVE  -> DEAD              whoever runs next; kernel: its thread died
+ *   DEAD    -> FREE              user, with the next generation
+ *
+ * A fiber waits for one of two things: the user's permit, or, with WAITS_WAKE, a
+ * wake-up of the library's own (a join, a lock). PERMIT and WAKE are kept when
+ * they come while it does not wait for them; whoever publishes PARKED finds the
+ * one it waits for, or TIMEDOUT, and makes the fiber runnable instead.
+ */
+#define KFIBER_STATE_MASK	0x000000ffull
+#define KFIBER_FREE		0x00ull
+#define KFIBER_ACTIVE		0x01ull
+#define KFIBER_PARKING		0x02ull
+#define KFIBER_PARKED		0x03ull
+#define KFIBER_DEAD		0x04ull
+#define KFIBER_PERMIT		0x00000100ull	/* the user's unpark came */
+#define KFIBER_WAKE		0x00000200ull	/* the library's wake-up came */
+#define KFIBER_TIMEDOUT		0x00000400ull	/* the deadline passed */
+#define KFIBER_WAITS_WAKE	0x00000800ull	/* with PARKING, PARKED: for WAKE */
+#define KFIBER_KILLED		0x00001000ull	/* with DEAD: it has no value */
+
+/* What kfiber_fiber_block.joiner holds when it is not a fiber's name. */
+#define KFIBER_JOIN_DETACHED	1ull
+#define KFIBER_JOIN_ENDED	2ull	/* its value is there to be taken */
+#define KFIBER_JOIN_TAKEN	3ull
+
+/**
+ * struct kfiber_fiber_block - the shared part of a fiber: its control block
+ * @word: generation, flags and state, see above
+ * @sp: its stack pointer while it does not run; user space writes
+ * @deadline: when to make it runnable, CLOCK_MONOTONIC; user space writes,
+ *	after PARKING; KFIBER_NEVER when it waits for no time
+ * @armed: when its timer will look at @deadline; kernel writes
+ * @joiner: who waits for its end: KFIBER_JOIN_*, 0, or a fiber's name;
+ *	compare-and-exchange
+ * @value: what it returned; user space writes before DEAD
+ * @link: user space's own: pools
+ * @wait_object: what it waits for, an address; user space writes
+ * @wait_since: when that began; user space writes
+ * @spawn_site: an address in its spawner; user space writes
+ * @name: user space writes; not terminated when all 16 bytes are used
+ * @processor: the one it ran on last, a hint; user space writes
+ * @stack_shift: its stack's class; kernel writes once
+ * @slot: its place in the arena of that class; kernel writes once
+ * @reserved: must be zero
+ *
+ * Timer and sleeper cannot miss each other: user space stores @deadline, then a
+ * full fence, then loads @armed and calls KFIBER_IOC_ARM if that is later than
+ * @deadline. The kernel stores @armed, then a full fence, then loads @deadline.
+ */
+struct kfiber_fiber_block {
+	__u64 word;
+	__u64 sp;
+	__u64 deadline;
+	__u64 armed;
+	__u64 joiner;
+	__u64 value;
+	__u64 link;
+	__u64 wait_object;
+	__u64 wait_since;
+	__u64 spawn_site;
+	char name[16];
+	__u32 processor;
+	__u32 stack_shift;
+	__u32 slot;
+	__u32 reserved[5];
+};
+
+/* Letter of our own; bare small numbers are taken by the VFS. */
+#define KFIBER_IOC_TYPE		0xE7
+#define KFIBER_IOC_QUERY	_IO(KFIBER_IOC_TYPE, 0)
+#define KFIBER_IOC_SETUP	_IO(KFIBER_IOC_TYPE, 1)
+#define KFIBER_IOC_SHUTDOWN	_IO(KFIBER_IOC_TYPE, 2)
+#define KFIBER_IOC_STATS	_IO(KFIBER_IOC_TYPE, 3)
+#define KFIBER_IOC_ATTACH	_IO(KFIBER_IOC_TYPE, 4)
+#define KFIBER_IOC_DETACH	_IO(KFIBER_IOC_TYPE, 5)
+#define KFIBER_IOC_NEXT		_IO(KFIBER_IOC_TYPE, 6)
+#define KFIBER_IOC_ACQUIRE	_IO(KFIBER_IOC_TYPE, 7)
+#define KFIBER_IOC_KICK		_IO(KFIBER_IOC_TYPE, 8)
+#define KFIBER_IOC_READY	_IO(KFIBER_IOC_TYPE, 9)
+#define KFIBER_IOC_ARM		_IO(KFIBER_IOC_TYPE, 10)
+#define KFIBER_IOC_ALLOC	_IO(KFIBER_IOC_TYPE, 11)
+#define KFIBER_IOC_FREE		_IO(KFIBER_IOC_TYPE, 12)
+
+/**
+ * struct kfiber_query - KFIBER_IOC_QUERY: what this module is
+ * @size: sizeof(struct kfiber_query)
+ * @flags: must be 0
+ * @abi: out: KFIBER_ABI_VERSION
+ * @reserved: must be zero
+ * @features: out: KFIBER_FEATURE_*
+ *
+ * May be called before setup and by anybody who holds the file.
+ */
+struct kfiber_query {
+	__u32 size;
+	__u32 flags;
+	__u32 abi;
+	__u32 reserved;
+	__u64 features;
+};
+
+/**
+ * struct kfiber_setup - KFIBER_IOC_SETUP: the domain's sizes, once
+ * @size: sizeof(struct kfiber_setup)
+ * @flags: must be 0
+ * @processors: 1 to KFIBER_PROCESSORS_MAX
+ * @max_workers: 1 to KFIBER_WORKERS_MAX
+ * @max_fibers: 1 to KFIBER_FIBERS_MAX
+ * @reserved: must be zero
+ * @stack_bytes_max: bound on the memory of all stacks together; 0: none
+ */
+struct kfiber_setup {
+	__u32 size;
+	__u32 flags;
+	__u32 processors;
+	__u32 max_workers;
+	__u32 max_fibers;
+	__u32 reserved;
+	__u64 stack_bytes_max;
+};
+
+/**
+ * struct kfiber_simple - the calls that take nothing but a worker, or nothing
+ * @size: sizeof(struct kfiber_simple)
+ * @flags: must be 0
+ * @worker: ATTACH: out: the caller's number; DETACH, ACQUIRE: the caller's
+ *	number; SHUTDOWN: must be 0
+ * @reserved: must be zero
+ *
+ * SHUTDOWN ends the domain: every worker gets ESHUTDOWN from NEXT.
+ * ATTACH makes the calling thread a worker; it has no processor until NEXT.
+ * DETACH makes it a plain thread again; its processor is for others.
+ * ACQUIRE waits for a processor for a worker that has lost its own.
+ */
+struct kfiber_simple {
+	__u32 size;
+	__u32 flags;
+	__u32 worker;
+	__u32 reserved;
+};
+
+/* struct kfiber_next.flags, in: a processor with work, but others wait for one. */
+#define KFIBER_NEXT_OFFER	(1u << 0)
+/* struct kfiber_next.flags, out: make a thread that attaches and calls NEXT. */
+#define KFIBER_NEXT_NEED_SPARE	(1u << 1)
+
+/**
+ * struct kfiber_next - KFIBER_IOC_NEXT: something to run, please
+ * @size: sizeof(struct kfiber_next)
+ * @flags: in: KFIBER_NEXT_OFFER; out: KFIBER_NEXT_NEED_SPARE
+ * @worker: the caller's number
+ * @reserved: must be zero
+ * @arm: a fiber whose timer to set, as KFIBER_IOC_ARM does; 0 for none
+ * @fiber: out: what to run
+ *
+ * Sleeps until there is a fiber to run and a processor to run it on, and
+ * returns with both. With OFFER the caller's processor goes first to a worker
+ * that waits for one. On an error the caller may have no processor.
+ */
+struct kfiber_next {
+	__u32 size;
+	__u32 flags;
+	__u32 worker;
+	__u32 reserved;
+	__u64 arm;
+	__u64 fiber;
+};
+
+/* struct kfiber_kick.flags, in: the spare that was asked for could not be made. */
+#define KFIBER_KICK_NO_SPARE	(1u << 0)
+
+/**
+ * struct kfiber_kick - KFIBER_IOC_KICK: there is something in a queue
+ * @size: sizeof(struct kfiber_kick)
+ * @flags: in: KFIBER_KICK_NO_SPARE
+ *
+ * Wakes a spare for an idle processor, if there are both. Does not sleep.
+ */
+struct kfiber_kick {
+	__u32 size;
+	__u32 flags;
+};
+
+/**
+ * struct kfiber_fibers - READY, ARM, ALLOC, FREE: calls on several fibers
+ * @size: sizeof(struct kfiber_fibers)
+ * @flags: must be 0
+ * @count: how many, 1 to KFIBER_BATCH_MAX; out: how many were done
+ * @stack_shift: ALLOC: the class of their stacks; else 0
+ * @fibers: address of @count names; ALLOC writes them
+ *
+ * READY puts fibers in a queue and sees to it that somebody runs them: the
+ *	caller has moved them to ACTIVE. A fiber that is in the global queue is
+ *	left there.
+ * ARM sees to it that each fiber's timer looks at its deadline in time.
+ * ALLOC makes control blocks with a stack each, in state FREE. Names are of
+ *	the current generation. Fewer than asked for when a limit is near.
+ * FREE gives back control blocks in state FREE.
+ *
+ * When some but not all could be done the result is 0 and @count tells.
+ */
+struct kfiber_fibers {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 stack_shift;
+	__u64 fibers;
+};
+
+/**
+ * struct kfiber_stats - KFIBER_IOC_STATS: the kernel's counters
+ * @size: sizeof(struct kfiber_stats)
+ * @flags: must be 0
+ * @processors: as set up
+ * @workers: attached threads
+ * @workers_peak: most at once
+ * @spares: of @workers, asleep with nothing to do
+ * @fibers: control blocks in use by user space, its pools included
+ * @fibers_peak: most at once
+ * @handovers: processors taken from a blocked worker and given to another
+ * @returns: workers that came back from blocking and got a processor
+ * @steals: fibers taken from another processor's queues
+ * @sleeps: times NEXT slept
+ * @wakeups: workers woken for an idle processor
+ * @timers: fibers made runnable by their timer
+ * @stack_faults: page faults that grew a stack
+ * @stack_pages: pages put into stacks
+ * @stack_refused: faults refused: guards, limits, free slots
+ * @next_calls: calls of NEXT
+ * @deaths: fibers that died with their thread
+ */
+struct kfiber_stats {
+	__u32 size;
+	__u32 flags;
+	__u32 processors;
+	__u32 workers;
+	__u32 workers_peak;
+	__u32 spares;
+	__u32 fibers;
+	__u32 fibers_peak;
+	__u64 handovers;
+	__u64 returns;
+	__u64 steals;
+	__u64 sleeps;
+	__u64 wakeups;
+	__u64 timers;
+	__u64 stack_faults;
+	__u64 stack_pages;
+	__u64 stack_refused;
+	__u64 next_calls;
+	__u64 deaths;
+};
+
+#endif /* _UAPI_LINUX_KFIBER_H */
