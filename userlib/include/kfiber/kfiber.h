@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libkfiber: lightweight tasks for C on Linux.
+ *
+ * A fiber is a task with a stack of its own that grows as it is used. Fibers
+ * run on a few threads (workers), of which at most as many run at once as there
+ * are processors; when a fiber blocks in any system call, the kernel module
+ * gives its processor to another worker at once. Fibers are switched in user
+ * space, without a system call.
+ *
+ * Results: 0 or a positive count on success, a negative errno on failure. errno
+ * itself belongs to the fiber and is left alone. Deadlines are absolute
+ * nanoseconds of CLOCK_MONOTONIC.
+ *
+ * Unless a function says otherwise it is called by a fiber. A plain thread, one
+ * that is not running a fiber, gets -EPERM from those. Signal handlers may call
+ * kf_self() and kf_unpark() and nothing else of this header.
+ */
+#ifndef KFIBER_KFIBER_H
+#define KFIBER_KFIBER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * typedef kf_fiber_t - the name of a fiber
+ *
+ * A generation and an index: the name of a fiber that has ended is never the
+ * name of another one (until 2^32 fibers have used the same index). 0 is no
+ * fiber.
+ */
+typedef uint64_t kf_fiber_t;
+
+/** KF_FOREVER - the deadline that never comes */
+#define KF_FOREVER UINT64_MAX
+
+/**
+ * struct kf_config - how a domain is set up
+ * @size: sizeof(struct kf_config): lets the struct grow at its end
+ * @processors: how many fibers run at once; 0: the CPUs this thread may run on
+ * @max_workers: bound on threads; 0: 10000, as Go's
+ * @max_fibers: bound on fibers alive at once; 0: 1048576
+ * @stack_bytes_max: bound on the memory of all stacks together; 0: none
+ * @stack_size: addresses for a fiber's stack, guard included, a power of two
+ *	from 16 KiB to 1 GiB; 0: 256 KiB. Memory is taken as it is used, in
+ *	pages.
+ * @flags: must be 0
+ *
+ * A field that is 0 takes its default.
+ */
+struct kf_config {
+	size_t size;
+	unsigned int processors;
+	unsigned int max_workers;
+	unsigned int max_fibers;
+	size_t stack_bytes_max;
+	size_t stack_size;
+	unsigned int flags;
+};
+
+/** KF_DETACHED - kf_attr.flags: nobody joins this fiber */
+#define KF_DETACHED 1u
+
+/**
+ * struct kf_attr - how a fiber is made
+ * @size: sizeof(struct kf_attr)
+ * @name: at most 15 bytes are kept; NULL: its spawner's
+ * @stack_size: as kf_config.stack_size; 0: the domain's
+ * @flags: KF_DETACHED
+ */
+struct kf_attr {
+	size_t size;
+	const char *name;
+	size_t stack_size;
+	unsigned int flags;
+};
+
+/**
+ * kf_run() - open a domain, run a function as its first fiber, wait for all
+ * @config: NULL or all zero for the defaults
+ * @fn: the first fiber's function
+ * @arg: its argument
+ *
+ * Context: a plain thread. It becomes a worker until kf_run() returns, which is
+ * when the last fiber has ended. One domain at a time in a process.
+ * Return: what @fn returned; when nothing was run -EINVAL or -E2BIG (@config),
+ * -EBUSY (a domain runs), -EPERM (called by a fiber), -ENOENT (no /dev/kfiber:
+ * the module is not loaded), -EACCES, -EPROTONOSUPPORT (another version of the
+ * module), -ENOMEM. -ESHUTDOWN when the domain was ended under its fibers,
+ * by closing its descriptor; -EFAULT when the first fiber's thread died.
+ */
+int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg);
+
+/**
+ * kf_spawn() - make a fiber that will run fn(arg)
+ * @out: NULL or where its name goes
+ * @attr: NULL or all zero for the defaults
+ * @fn: its function; what this returns is its value
+ * @arg: the function's argument
+ *
+ * A fiber that is not detached must be joined, or its stack is kept.
+ * Return: 0, -EAGAIN (max_fibers reached), -EINVAL, -E2BIG, -ENOMEM, -EPERM.
+ */
+int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg);
+
+/**
+ * kf_join() - wait for a fiber's end and take its value
+ * @fiber: not detached, and joined by nobody else
+ * @value: NULL or where its value goes
+ *
+ * Return: 0; -EDEADLK (oneself), -EINVAL (detached, or another joins it),
+ * -ESRCH (gone), -EFAULT (it died with its thread and has no value), -EPERM.
+ */
+int kf_join(kf_fiber_t fiber, void **value);
+
+/**
+ * kf_detach() - declare that nobody will join a fiber
+ * @fiber: any fiber, oneself included
+ *
+ * Return: 0, -EINVAL (detached already, or being joined), -ESRCH, -EPERM.
+ */
+int kf_detach(kf_fiber_t fiber);
+
+/**
+ * kf_exit() - end the calling fiber
+ * @value: for its joiner
+ *
+ * In the first fiber the int in @value is what kf_run() returns.
+ */
+void kf_exit(void *value) __attribute__((noreturn));
+
+/**
+ * kf_self() - the calling fiber
+ *
+ * Context: anywhere; signal handlers too.
+ * Return: its name; 0 in a plain thread.
+ */
+kf_fiber_t kf_self(void);
+
+/**
+ * kf_yield() - let the other runnable fibers of this processor go first
+ *
+ * No system call while the processor has runnable fibers, or nothing to do.
+ */
+void kf_yield(void);
+
+/**
+ * kf_sleep() - let time pass
+ * @ns: nanoseconds, at least
+ *
+ * A kernel timer: no thread waits. An unpark does not end it; it is there for
+ * the next kf_park().
+ * Return: 0, -EPERM.
+ */
+int kf_sleep(uint64_t ns);
+
+/**
+ * kf_park() - wait for a permit
+ * @deadline: absolute, or KF_FOREVER
+ *
+ * One permit is kept: an unpark that came first makes this return at once.
+ * Return: 0 (a permit was taken), -ETIMEDOUT, -EPERM.
+ */
+int kf_park(uint64_t deadline);
+
+/**
+ * kf_unpark() - give a fiber its permit
+ * @fiber: any fiber of this process
+ *
+ * Context: any fiber, plain thread or signal handler of the process. What the
+ * caller wrote before is seen by the fiber after its park.
+ * Return: 0 (also when it had one), -ESRCH (it has ended).
+ */
+int kf_unpark(kf_fiber_t fiber);
+
+/**
+ * kf_setname() - name the calling fiber
+ * @name: at most 15 bytes are kept; it is copied
+ *
+ * Return: 0, -EINVAL (NULL), -EPERM.
+ */
+int kf_setname(const char *name);
+
+/**
+ * kf_now() - the time that deadlines are measured by
+ *
+ * Return: CLOCK_MONOTONIC in nanoseconds.
+ */
+uint64_t kf_now(void);
+
+/**
+ * kf_after() - a deadline from a duration
+ * @ns: nanoseconds from now
+ *
+ * Return: now + @ns; KF_FOREVER when that is beyond the end of time.
+ */
+uint64_t kf_after(uint64_t ns);
+
+/**
+ * struct kf_stats - a domain's counters
+ * @size: sizeof(struct kf_stats), set by the caller; what is beyond the size
+ *	that the library knows is left alone
+ * @fibers_live: fibers that have not ended
+ * @fibers_spawned: fibers made since the start
+ * @fibers_allocated: fiber control blocks, each with its stack; pooled included
+ * @switches: switches from one fiber to another, all without a system call
+ * @parks: times a fiber gave up its worker to wait
+ * @unparks: parked fibers made runnable by other fibers and threads
+ * @timers: parked fibers made runnable by the kernel's timers
+ * @handovers: processors that the kernel took from a blocked worker
+ * @returns: workers that came back from blocking and got a processor
+ * @steals: fibers taken from another processor's queue
+ * @sleeps: times a worker found nothing to run and slept
+ * @wakeups: workers woken because there was something to run
+ * @calls: calls of the module made by the library for scheduling
+ * @stack_faults: page faults that grew a stack
+ * @stack_pages: pages that stacks hold now
+ * @stack_refused: faults that were refused: guards, limits
+ * @processors: as set up
+ * @workers: threads now
+ * @workers_peak: most threads at once
+ * @spares: of @workers, asleep with nothing to do
+ */
+struct kf_stats {
+	size_t size;
+	uint64_t fibers_live;
+	uint64_t fibers_spawned;
+	uint64_t fibers_allocated;
+	uint64_t switches;
+	uint64_t parks;
+	uint64_t unparks;
+	uint64_t timers;
+	uint64_t handovers;
+	uint64_t returns;
+	uint64_t steals;
+	uint64_t sleeps;
+	uint64_t wakeups;
+	uint64_t calls;
+	uint64_t stack_faults;
+	uint64_t stack_pages;
+	uint64_t stack_refused;
+	uint32_t processors;
+	uint32_t workers;
+	uint32_t workers_peak;
+	uint32_t spares;
+};
+
+/**
+ * kf_stats() - read the domain's counters
+ * @stats: @stats->size set; filled up to that
+ *
+ * Context: any fiber or plain thread while a domain runs.
+ * Return: 0, -EINVAL (size too small), -ESRCH (no domain runs).
+ */
+int kf_stats(struct kf_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KFIBER_KFIBER_H */

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The module's ioctls: each fills its struct in and makes errno a result. */
+#include <errno.h>
+#include <sys/ioctl.h>
+
+#include "internal.h"
+
+/* errno is the fiber's, and the thread may change in a call that sleeps. */
+static KF_OUT_OF_LINE int kf_ioctl(int fd, unsigned long command, void *arg)
+{
+	int saved = errno;
+	int err = ioctl(fd, command, arg) ? -errno : 0;
+
+	errno = saved;
+	return err;
+}
+
+/* SHUTDOWN, ATTACH, DETACH, ACQUIRE; @worker is in and out, NULL for none. */
+int kf_call_simple(struct kf_domain *d, unsigned long command, uint32_t *worker)
+{
+	struct kfiber_simple args = { .size = sizeof(args), .worker = worker ? *worker : 0 };
+	int err = kf_ioctl(d->fd, command, &args);
+
+	if (!err && worker)
+		*worker = args.worker;
+	return err;
+}
+
+int kf_call_next(struct kf_worker *w, kf_fiber_t *name, bool *need_spare)
+{
+	struct kfiber_next args = {
+		.size = sizeof(args),
+		.flags = w->offer ? KFIBER_NEXT_OFFER : 0,
+		.worker = w->index,
+		.arm = w->arm,
+	};
+	int err = kf_ioctl(w->domain->fd, KFIBER_IOC_NEXT, &args);
+
+	w->arm = 0;
+	w->offer = false;
+	*name = args.fiber;
+	*need_spare = !err && args.flags & KFIBER_NEXT_NEED_SPARE;
+	return err;
+}
+
+void kf_call_kick(struct kf_domain *d, uint32_t flags)
+{
+	struct kfiber_kick args = { .size = sizeof(args), .flags = flags };
+
+	kf_ioctl(d->fd, KFIBER_IOC_KICK, &args);
+}
+
+static int kf_call_fibers(struct kf_domain *d, unsigned long command, struct kfiber_fibers *args)
+{
+	args->size = sizeof(*args);
+	return kf_ioctl(d->fd, command, args);
+}
+
+void kf_call_ready(struct kf_domain *d, const kf_fiber_t *names, unsigned int count)
+{
+	struct kfiber_fibers args = { .count = count, .fibers = (uintptr_t)names };
+
+	kf_call_fibers(d, KFIBER_IOC_READY, &args);
+}
+
+void kf_call_arm(struct kf_domain *d, kf_fiber_t name)
+{
+	struct kfiber_fibers args = { .count = 1, .fibers = (uintptr_t)&name };
+
+	kf_call_fibers(d, KFIBER_IOC_ARM, &args);
+}
+
+/* Return: how many, or an error. */
+int kf_call_alloc(struct kf_domain *d, unsigned int stack_shift, kf_fiber_t *names,
+		  unsigned int count)
+{
+	struct kfiber_fibers args = {
+		.count = count, .stack_shift = stack_shift, .fibers = (uintptr_t)names,
+	};
+	int err = kf_call_fibers(d, KFIBER_IOC_ALLOC, &args);
+
+	return err ? err : (int)args.count;
+}
+
+void kf_call_free(struct kf_domain *d, const kf_fiber_t *names, unsigned int count)
+{
+	struct kfiber_fibers args = { .count = count, .fibers = (uintptr_t)names };
+
+	kf_call_fibers(d, KFIBER_IOC_FREE, &args);
+}

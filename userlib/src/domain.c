@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A domain from kf_run()'s call to its return. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Go's bound on threads. */
+#define KF_DEFAULT_MAX_WORKERS 10000u
+#define KF_DEFAULT_MAX_FIBERS (1u << 20)
+#define KF_DEFAULT_STACK_SIZE (256u << 10)
+
+struct kf_domain *_Atomic kf_domain;
+
+/* Held while a domain runs. */
+static pthread_mutex_t kf_running = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t kf_fork_once = PTHREAD_ONCE_INIT;
+
+/* The child of a fork has no fibers, no mappings of them, and no workers. */
+static void kf_forked(void)
+{
+	kf_worker_forget();
+	atomic_store(&kf_domain, NULL);
+	pthread_mutex_init(&kf_running, NULL);
+}
+
+static void kf_watch_fork(void)
+{
+	pthread_atfork(NULL, NULL, kf_forked);
+}
+
+static unsigned int kf_count_cpus(void)
+{
+	unsigned int n = 0, size = 1024;
+	cpu_set_t *set = NULL;
+
+	/* EINVAL: the kernel knows more CPUs than the set has room for. */
+	for (; size <= 1u << 20; size *= 2) {
+		set = CPU_ALLOC(size);
+		if (!set)
+			return 1;
+		if (!sched_getaffinity(0, CPU_ALLOC_SIZE(size), set)) {
+			n = (unsigned int)CPU_COUNT_S(CPU_ALLOC_SIZE(size), set);
+			CPU_FREE(set);
+			break;
+		}
+		CPU_FREE(set);
+		if (errno != EINVAL)
+			break;
+	}
+	return n ? n : 1;
+}
+
+/* Copies a config of any version and fills in the defaults. */
+static int kf_read_config(const struct kf_config *from, struct kf_config *to)
+{
+	const unsigned char *rest = (const unsigned char *)from;
+	size_t i;
+
+	*to = (struct kf_config){ .size = sizeof(*to) };
+	if (from && from->size) {
+		if (from->size < offsetof(struct kf_config, flags) + sizeof(from->flags))
+			return -EINVAL;
+		for (i = sizeof(*to); i < from->size; i++)
+			if (rest[i])
+				return -E2BIG;
+		*to = *from;
+	}
+	if (to->flags || kf_shift_of(to->stack_size) < 0)
+		return -EINVAL;
+	if (!to->processors)
+		to->processors = kf_count_cpus();
+	if (!to->max_workers)
+		to->max_workers = KF_DEFAULT_MAX_WORKERS;
+	if (!to->max_fibers)
+		to->max_fibers = KF_DEFAULT_MAX_FIBERS;
+	if (!to->stack_size)
+		to->stack_size = KF_DEFAULT_STACK_SIZE;
+	return 0;
+}
+
+static int kf_open_device(void)
+{
+	struct kfiber_query query = { .size = sizeof(query) };
+	int fd = open("/dev/kfiber", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, KFIBER_IOC_QUERY, &query) || query.abi != KFIBER_ABI_VERSION) {
+		close(fd);
+		return -EPROTONOSUPPORT;
+	}
+	return fd;
+}
+
+static int kf_setup_device(struct kf_domain *d, const struct kf_config *config)
+{
+	struct kfiber_setup setup = {
+		.size = sizeof(setup),
+		.processors = config->processors,
+		.max_workers = config->max_workers,
+		.max_fibers = config->max_fibers,
+		.stack_bytes_max = config->stack_bytes_max,
+	};
+
+	return ioctl(d->fd, KFIBER_IOC_SETUP, &setup) ? -errno : 0;
+}
+
+static void *kf_map(struct kf_domain *d, size_t size, uint64_t offset)
+{
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, d->fd, (off_t)offset);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
+static void kf_unmap(void *map, size_t size)
+{
+	if (map)
+		munmap(map, size);
+}
+
+/* A table's mapping ends with a page. */
+static size_t kf_table_bytes(size_t entries, size_t entry)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (entries * entry + page - 1) & ~(page - 1);
+}
+
+static size_t kf_workers_bytes(const struct kf_domain *d)
+{
+	return kf_table_bytes(d->max_workers, sizeof(struct kfiber_worker_block));
+}
+
+static size_t kf_fibers_bytes(const struct kf_domain *d)
+{
+	return kf_table_bytes(d->max_fibers, sizeof(struct kfiber_fiber_block));
+}
+
+static size_t kf_processors_bytes(const struct kf_domain *d)
+{
+	return kf_table_bytes(d->nr_processors, sizeof(struct kfiber_processor_block));
+}
+
+static size_t kf_arena_bytes(const struct kf_domain *d, unsigned int shift)
+{
+	return (size_t)kfiber_arena_slots(shift, d->max_fibers) << shift;
+}
+
+static uintptr_t kf_map_arena(struct kf_domain *d, unsigned int shift)
+{
+	uint64_t offset = KFIBER_MAP_STACKS | (uint64_t)shift << KFIBER_MAP_STACKS_SHIFT;
+
+	return (uintptr_t)kf_map(d, kf_arena_bytes(d, shift), offset);
+}
+
+/**
+ * kf_arena() - where the stacks of a class are
+ * @d: the domain
+ * @stack_shift: the class
+ *
+ * Context: no critical section; may block.
+ * Return: its address, 0 if it cannot be mapped. It stays there.
+ */
+uintptr_t kf_arena(struct kf_domain *d, unsigned int stack_shift)
+{
+	atomic_uintptr_t *arena = &d->arenas[stack_shift - KFIBER_STACK_SHIFT_MIN];
+	uintptr_t base = atomic_load_explicit(arena, memory_order_acquire);
+
+	if (base)
+		return base;
+	pthread_mutex_lock(&d->lock);
+	base = atomic_load_explicit(arena, memory_order_relaxed);
+	if (!base) {
+		base = kf_map_arena(d, stack_shift);
+		atomic_store_explicit(arena, base, memory_order_release);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return base;
+}
+
+static int kf_map_blocks(struct kf_domain *d)
+{
+	unsigned int i;
+
+	d->block = kf_map(d, kf_table_bytes(1, sizeof(*d->block)), KFIBER_MAP_DOMAIN);
+	d->processor_blocks = kf_map(d, kf_processors_bytes(d), KFIBER_MAP_PROCESSORS);
+	d->worker_blocks = kf_map(d, kf_workers_bytes(d), KFIBER_MAP_WORKERS);
+	d->fiber_blocks = kf_map(d, kf_fibers_bytes(d), KFIBER_MAP_FIBERS);
+	d->processors = calloc(d->nr_processors, sizeof(*d->processors));
+	if (!d->block || !d->processor_blocks || !d->worker_blocks || !d->fiber_blocks ||
+	    !d->processors)
+		return -ENOMEM;
+	for (i = 0; i < d->nr_processors; i++)
+		d->processors[i].block = &d->processor_blocks[i];
+	return 0;
+}
+
+/* Also what is left of a domain that could not be opened. */
+static void kf_domain_close(struct kf_domain *d)
+{
+	unsigned int i;
+
+	for (i = 0; i < KF_STACK_CLASSES; i++)
+		kf_unmap((void *)d->arenas[i], kf_arena_bytes(d, i + KFIBER_STACK_SHIFT_MIN));
+	kf_unmap(d->block, kf_table_bytes(1, sizeof(*d->block)));
+	kf_unmap(d->processor_blocks, kf_processors_bytes(d));
+	kf_unmap(d->worker_blocks, kf_workers_bytes(d));
+	kf_unmap(d->fiber_blocks, kf_fibers_bytes(d));
+	free(d->processors);
+	if (d->fd >= 0)
+		close(d->fd);
+	pthread_mutex_destroy(&d->lock);
+}
+
+static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
+{
+	int err;
+
+	*d = (struct kf_domain){
+		.nr_processors = config->processors,
+		.max_workers = config->max_workers,
+		.max_fibers = config->max_fibers,
+		.stack_shift = (unsigned int)kf_shift_of(config->stack_size),
+	};
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_sigmask(SIG_SETMASK, NULL, &d->sigmask);
+	d->fd = kf_open_device();
+	if (d->fd < 0)
+		return d->fd;
+	err = kf_setup_device(d, config);
+	if (!err)
+		err = kf_map_blocks(d);
+	if (!err && !kf_arena(d, d->stack_shift))
+		err = -ENOMEM;
+	return err;
+}
+
+static void *kf_main_fiber(void *arg)
+{
+	struct kf_domain *d = arg;
+
+	return (void *)(intptr_t)d->main_fn(d->main_arg);
+}
+
+static int kf_main_result(struct kf_domain *d)
+{
+	if (d->block->live)
+		return -ESHUTDOWN;
+	return d->main_ended ? d->main_value : -EFAULT;
+}
+
+static int kf_domain_run(struct kf_domain *d)
+{
+	struct kf_worker w = { .domain = d };
+	int err = kf_fiber_first(d, kf_main_fiber);
+
+	if (err)
+		return err;
+	atomic_store_explicit(&kf_domain, d, memory_order_release);
+	err = kf_worker_run(&w);
+	kf_workers_join(d);
+	atomic_store_explicit(&kf_domain, NULL, memory_order_release);
+	return err ? err : kf_main_result(d);
+}
+
+int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg)
+{
+	struct kf_config full;
+	struct kf_domain d;
+	int err;
+
+	if (!fn)
+		return -EINVAL;
+	if (kf_worker_self())
+		return -EPERM;
+	err = kf_read_config(config, &full);
+	if (err)
+		return err;
+	pthread_once(&kf_fork_once, kf_watch_fork);
+	if (pthread_mutex_trylock(&kf_running))
+		return -EBUSY;
+	err = kf_domain_open(&d, &full);
+	d.main_fn = fn;
+	d.main_arg = arg;
+	if (!err)
+		err = kf_domain_run(&d);
+	kf_domain_close(&d);
+	pthread_mutex_unlock(&kf_running);
+	return err;
+}
+
+static void kf_sum_processors(struct kf_domain *d, struct kf_stats *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < d->nr_processors; i++) {
+		struct kfiber_processor_block *p = d->processors[i].block;
+
+		s->fibers_spawned += p->spawns;
+		s->switches += p->switches;
+		s->parks += p->parks;
+		s->unparks += p->unparks;
+		s->calls += p->calls;
+	}
+}
+
+static void kf_read_stats(struct kf_domain *d, const struct kfiber_stats *k, struct kf_stats *s)
+{
+	kf_sum_processors(d, s);
+	s->fibers_live = atomic_load(kf_atomic64(&d->block->live));
+	s->fibers_spawned++;			/* the first one */
+	s->fibers_allocated = k->fibers;
+	s->timers = k->timers;
+	s->handovers = k->handovers;
+	s->returns = k->returns;
+	s->steals = k->steals;
+	s->sleeps = k->sleeps;
+	s->wakeups = k->wakeups;
+	s->calls += k->next_calls;
+	s->stack_faults = k->stack_faults;
+	s->stack_pages = k->stack_pages;
+	s->stack_refused = k->stack_refused;
+	s->processors = k->processors;
+	s->workers = k->workers;
+	s->workers_peak = k->workers_peak;
+	s->spares = k->spares;
+}
+
+int kf_stats(struct kf_stats *stats)
+{
+	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
+	struct kfiber_stats kernel = { .size = sizeof(kernel) };
+	struct kf_stats all = { 0 };
+	size_t size = stats->size;
+
+	if (size < sizeof(size) + sizeof(uint64_t))
+		return -EINVAL;
+	if (!d)
+		return -ESRCH;
+	if (ioctl(d->fd, KFIBER_IOC_STATS, &kernel))
+		return -errno;
+	kf_read_stats(d, &kernel, &all);
+	all.size = size;
+	__builtin_memcpy(stats, &all, size < sizeof(all) ? size : sizeof(all));
+	return 0;
+}

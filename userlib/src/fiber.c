@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Fibers: their beginning and end. A control block that has ended goes, with its
+ * stack as it is, to the pool of the processor it ended on; the next fiber that
+ * is spawned there takes it without a system call and touches no new memory.
+ *
+ * The end and a joiner meet in the block's "joiner":
+ *
+ *   0          the end stores ENDED           the joiner stores its name, waits
+ *   name       the end stores ENDED, wakes    (another joiner: -EINVAL)
+ *   ENDED                                     the joiner takes the value: TAKEN
+ *   DETACHED   the end recycles the block     -EINVAL
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define KF_DEFAULT_STACK_SHIFT 18
+
+/* Return: the class, 0 for the default, -EINVAL. */
+int kf_shift_of(size_t stack_size)
+{
+	if (!stack_size)
+		return 0;
+	if (stack_size & (stack_size - 1) || stack_size < 1ul << KFIBER_STACK_SHIFT_MIN ||
+	    stack_size > 1ul << KFIBER_STACK_SHIFT_MAX)
+		return -EINVAL;
+	return __builtin_ctzl(stack_size);
+}
+
+static struct kf_pool *kf_pool(struct kf_worker *w, unsigned int shift)
+{
+	return &kf_worker_processor(w)->pools[shift - KFIBER_STACK_SHIFT_MIN];
+}
+
+static void kf_pool_put(struct kf_pool *pool, struct kfiber_fiber_block *f)
+{
+	f->link = (uintptr_t)pool->first;
+	pool->first = f;
+	pool->count++;
+}
+
+static struct kfiber_fiber_block *kf_pool_get(struct kf_pool *pool)
+{
+	struct kfiber_fiber_block *f = pool->first;
+
+	if (f) {
+		pool->first = (struct kfiber_fiber_block *)(uintptr_t)f->link;
+		pool->count--;
+	}
+	return f;
+}
+
+/* Blocks up to and including @name can be touched from now on. */
+static void kf_fibers_extend(struct kf_domain *d, kf_fiber_t name)
+{
+	uint32_t end = (uint32_t)(name & KFIBER_INDEX_MASK) + 1;
+	uint32_t old = atomic_load_explicit(&d->fibers_end, memory_order_relaxed);
+
+	while (old < end &&
+	       !atomic_compare_exchange_weak_explicit(&d->fibers_end, &old, end,
+						      memory_order_release,
+						      memory_order_relaxed))
+		;
+}
+
+/* Return: 0 if the pool is not empty now. */
+static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned int shift)
+{
+	kf_fiber_t names[KF_POOL_REFILL];
+	int i, n = kf_call_alloc(w->domain, shift, names, KF_POOL_REFILL);
+
+	kf_count(&kf_worker_processor(w)->block->calls);
+	for (i = n - 1; i >= 0; i--) {
+		kf_fibers_extend(w->domain, names[i]);
+		kf_pool_put(pool, kf_block(w->domain, names[i]));
+	}
+	return n < 0 ? n : 0;
+}
+
+/* Half of a pool that is full goes to the module, for other processors. */
+static void kf_pool_drain(struct kf_worker *w, struct kf_pool *pool)
+{
+	kf_fiber_t names[KF_POOL_MAX / 2];
+	unsigned int n;
+
+	for (n = 0; n < KF_POOL_MAX / 2; n++)
+		names[n] = kf_name(w->domain, kf_pool_get(pool));
+	kf_count(&kf_worker_processor(w)->block->calls);
+	kf_call_free(w->domain, names, n);
+}
+
+/* The fiber has ended and nobody asks for its value any more. */
+static void kf_recycle_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
+{
+	struct kf_pool *pool = kf_pool(w, f->stack_shift);
+	uint64_t generation = kf_generation(f->word) + 1u;
+
+	if (generation > UINT32_MAX)
+		generation = 1;
+	atomic_store_explicit(kf_atomic64(&f->joiner), 0, memory_order_relaxed);
+	atomic_store_explicit(kf_atomic64(&f->word),
+			      generation << KFIBER_GENERATION_SHIFT | KFIBER_FREE,
+			      memory_order_release);
+	kf_pool_put(pool, f);
+	if (pool->count > KF_POOL_MAX)
+		kf_pool_drain(w, pool);
+}
+
+/**
+ * kf_fiber_ended_critical() - what is done for a fiber that has left its stack
+ * @w: the worker
+ * @f: the fiber
+ */
+void kf_fiber_ended_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
+{
+	struct kf_domain *d = w->domain;
+	uint64_t word = f->word & ~KFIBER_INDEX_MASK;
+	uint64_t joiner;
+
+	atomic_store_explicit(kf_atomic64(&f->word), word | KFIBER_DEAD, memory_order_release);
+	joiner = atomic_exchange_explicit(kf_atomic64(&f->joiner), KFIBER_JOIN_ENDED,
+					  memory_order_acq_rel);
+	if (joiner == KFIBER_JOIN_DETACHED)
+		kf_recycle_critical(w, f);
+	else if (kf_generation(joiner))
+		kf_wake(d, w, joiner, KFIBER_WAKE);
+	if (atomic_fetch_sub_explicit(kf_atomic64(&d->block->live), 1, memory_order_acq_rel) == 1)
+		kf_call_simple(d, KFIBER_IOC_SHUTDOWN, NULL);
+}
+
+_Noreturn void kf_fiber_start(void *(*fn)(void *), void *arg)
+{
+	kf_arrive();
+	kf_exit(fn(arg));
+}
+
+void kf_exit(void *value)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	/* Ending a plain thread is pthread_exit()'s. */
+	if (!w)
+		__builtin_trap();
+	w->current->value = (uintptr_t)value;
+	if (kf_name(w->domain, w->current) == w->domain->main_name) {
+		w->domain->main_value = (int)(intptr_t)value;
+		w->domain->main_ended = true;
+	}
+	kf_enter(w);
+	kf_switch_critical(w, KF_AFTER_EXIT);
+	__builtin_unreachable();
+}
+
+static void kf_copy_name(struct kfiber_fiber_block *f, const char *name)
+{
+	size_t length = strnlen(name, sizeof(f->name) - 1);
+
+	memcpy(f->name, name, length);
+	memset(f->name + length, 0, sizeof(f->name) - length);
+}
+
+/* Everything of a new fiber but the queueing. @f is nobody else's yet. */
+static kf_fiber_t kf_fiber_init(struct kf_domain *d, struct kfiber_fiber_block *f,
+				void *(*fn)(void *), void *arg)
+{
+	uint64_t word = (f->word & ~KFIBER_INDEX_MASK) | KFIBER_ACTIVE;
+
+	atomic_store_explicit(kf_atomic64(&f->deadline), KFIBER_NEVER, memory_order_relaxed);
+	f->value = 0;
+	kf_stack_prepare(d, f, fn, arg);
+	atomic_fetch_add_explicit(kf_atomic64(&d->block->live), 1, memory_order_relaxed);
+	atomic_store_explicit(kf_atomic64(&f->word), word, memory_order_release);
+	return word >> KFIBER_GENERATION_SHIFT << KFIBER_GENERATION_SHIFT |
+	       (uint64_t)(f - d->fiber_blocks);
+}
+
+/* Makes and queues the first fiber of a domain; no worker is there yet. */
+int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
+{
+	struct kfiber_fiber_block *f;
+	kf_fiber_t name;
+	int n = kf_call_alloc(d, d->stack_shift, &name, 1);
+
+	if (n < 0)
+		return n;
+	kf_fibers_extend(d, name);
+	f = kf_block(d, name);
+	kf_copy_name(f, "main");
+	name = kf_fiber_init(d, f, fn, d);
+	d->main_name = name;
+	kf_call_ready(d, &name, 1);
+	return 0;
+}
+
+/* Return: the attributes' stack class, -EINVAL or -E2BIG. */
+static int kf_check_attr(struct kf_domain *d, const struct kf_attr *attr)
+{
+	const unsigned char *rest;
+	int shift;
+	size_t i;
+
+	if (!attr || !attr->size)
+		return (int)d->stack_shift;
+	if (attr->size < offsetof(struct kf_attr, flags) + sizeof(attr->flags))
+		return -EINVAL;
+	rest = (const unsigned char *)attr;
+	for (i = sizeof(*attr); i < attr->size; i++)
+		if (rest[i])
+			return -E2BIG;
+	if (attr->flags & ~KF_DETACHED)
+		return -EINVAL;
+	shift = kf_shift_of(attr->stack_size);
+	return shift ? shift : (int)d->stack_shift;
+}
+
+/* Takes a block from the pool and fills it in. */
+static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t *name,
+			     const struct kf_attr *attr, void *(*fn)(void *), void *arg)
+{
+	struct kf_pool *pool = kf_pool(w, shift);
+	struct kfiber_fiber_block *f = kf_pool_get(pool);
+
+	if (!f) {
+		int err = kf_pool_refill(w, pool, shift);
+
+		if (err)
+			return err;
+		f = kf_pool_get(pool);
+	}
+	if (attr && attr->size && attr->name)
+		kf_copy_name(f, attr->name);
+	else
+		memcpy(f->name, w->current->name, sizeof(f->name));
+	f->joiner = attr && attr->size && attr->flags & KF_DETACHED ? KFIBER_JOIN_DETACHED : 0;
+	*name = kf_fiber_init(w->domain, f, fn, arg);
+	return 0;
+}
+
+int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg)
+{
+	struct kf_worker *w = kf_fiber_worker();
+	kf_fiber_t name;
+	int shift, err;
+
+	if (!w)
+		return -EPERM;
+	if (!fn)
+		return -EINVAL;
+	shift = kf_check_attr(w->domain, attr);
+	if (shift < 0)
+		return shift;
+	if (!kf_arena(w->domain, (unsigned int)shift))
+		return -ENOMEM;
+
+	kf_enter(w);
+	err = kf_spawn_critical(w, (unsigned int)shift, &name, attr, fn, arg);
+	if (!err) {
+		kf_block(w->domain, name)->spawn_site = (uintptr_t)__builtin_return_address(0);
+		kf_count(&kf_worker_processor(w)->block->spawns);
+		if (out)
+			*out = name;
+		kf_push_next_critical(w, name);
+	}
+	kf_leave(w);
+	return err;
+}
+
+/* The block of a fiber that has not been recycled; NULL if it is gone. */
+static struct kfiber_fiber_block *kf_find(struct kf_domain *d, kf_fiber_t name)
+{
+	struct kfiber_fiber_block *f = kf_block(d, name);
+	uint64_t word;
+
+	if (!f)
+		return NULL;
+	word = atomic_load_explicit(kf_atomic64(&f->word), memory_order_acquire);
+	if (kf_generation(word) != kf_generation(name) || kf_state(word) == KFIBER_FREE)
+		return NULL;
+	return f;
+}
+
+/* Moves "joiner" from what it may be: 0 or ENDED. Return: what it was. */
+static uint64_t kf_claim(struct kfiber_fiber_block *f, uint64_t mark)
+{
+	_Atomic uint64_t *joiner = kf_atomic64(&f->joiner);
+	uint64_t old = atomic_load_explicit(joiner, memory_order_acquire);
+	uint64_t new;
+
+	do {
+		if (old && old != KFIBER_JOIN_ENDED)
+			return old;
+		new = old ? KFIBER_JOIN_TAKEN : mark;
+	} while (!atomic_compare_exchange_weak_explicit(joiner, &old, new, memory_order_acq_rel,
+							memory_order_acquire));
+	return old;
+}
+
+/* The value of an ended fiber that is the caller's alone; recycles it. */
+static int kf_collect(struct kfiber_fiber_block *f, void **value)
+{
+	struct kf_worker *w = kf_worker_self();
+	int err = f->word & KFIBER_KILLED ? -EFAULT : 0;
+
+	if (value && !err)
+		*value = (void *)(uintptr_t)f->value;
+	kf_enter(w);
+	kf_recycle_critical(w, f);
+	kf_leave(w);
+	return err;
+}
+
+int kf_join(kf_fiber_t fiber, void **value)
+{
+	struct kf_worker *w = kf_fiber_worker();
+	struct kfiber_fiber_block *f;
+	kf_fiber_t self;
+	uint64_t was;
+
+	if (!w)
+		return -EPERM;
+	self = kf_name(w->domain, w->current);
+	if (fiber == self)
+		return -EDEADLK;
+	f = kf_find(w->domain, fiber);
+	if (!f)
+		return -ESRCH;
+	was = kf_claim(f, self);
+	if (was && was != KFIBER_JOIN_ENDED)
+		return was == KFIBER_JOIN_TAKEN ? -ESRCH : -EINVAL;
+	if (!was)
+		kf_wait(w, KFIBER_WAKE, KF_FOREVER);
+	return kf_collect(f, value);
+}
+
+int kf_detach(kf_fiber_t fiber)
+{
+	struct kf_worker *w = kf_fiber_worker();
+	struct kfiber_fiber_block *f;
+	uint64_t was;
+
+	if (!w)
+		return -EPERM;
+	f = kf_find(w->domain, fiber);
+	if (!f)
+		return -ESRCH;
+	was = kf_claim(f, KFIBER_JOIN_DETACHED);
+	if (was && was != KFIBER_JOIN_ENDED)
+		return was == KFIBER_JOIN_TAKEN ? -ESRCH : -EINVAL;
+	if (was)
+		kf_collect(f, NULL);
+	return 0;
+}
+
+kf_fiber_t kf_self(void)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	return w ? kf_name(w->domain, w->current) : 0;
+}
+
+int kf_setname(const char *name)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	if (!name)
+		return -EINVAL;
+	if (!w)
+		return -EPERM;
+	kf_copy_name(w->current, name);
+	return 0;
+}

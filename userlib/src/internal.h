@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The map of the library.
+ *
+ *   domain.c    kf_run: opens the device, maps the shared blocks, waits for all
+ *   worker.c    threads: their loop, the making of spares
+ *   queue.c     a processor's queues, and who is told about new work
+ *   switch.c    from fiber to fiber, and what is done for the one that was left
+ *   fiber.c     spawn, exit, join, detach; pools of control blocks
+ *   park.c      park, unpark, sleep, yield
+ *   call.c      the module's ioctls
+ *   arch/       the context switch
+ *
+ * A fiber that touches its processor's block is in a critical section
+ * (kf_enter, kf_leave): the kernel leaves its thread the processor even if it
+ * sleeps on a page fault. Functions whose names end in _critical are called in
+ * one. A switch begins in the critical section of the fiber that goes and ends
+ * in the one of the fiber that comes.
+ *
+ * After a switch a fiber may be on another thread. So thread-local state is read
+ * by functions that are never inlined, and no pointer to it is kept.
+ */
+#ifndef KF_INTERNAL_H
+#define KF_INTERNAL_H
+
+#include <linux/kfiber.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kfiber/kfiber.h>
+
+/* Never inlined, cloned or reasoned about: for what depends on the thread. */
+#define KF_OUT_OF_LINE __attribute__((noipa))
+
+#define KF_STACK_CLASSES (KFIBER_STACK_SHIFT_MAX - KFIBER_STACK_SHIFT_MIN + 1)
+
+/* Control blocks that a pool gets from the module at a time, and keeps at most. */
+#define KF_POOL_REFILL 16u
+#define KF_POOL_MAX 64u
+
+/* Go's number: a prime, so that no pattern of the program keeps step with it. */
+#define KF_FAIR_TICKS 61u
+
+/**
+ * struct kf_pool - ended fibers of one stack class, for one processor
+ * @first: linked by their blocks; NULL if empty
+ * @count: how many
+ *
+ * Only the holder of the processor uses it, in a critical section.
+ */
+struct kf_pool {
+	struct kfiber_fiber_block *first;
+	unsigned int count;
+};
+
+/**
+ * struct kf_processor - what the library keeps for a processor
+ * @block: shared with the module
+ * @pools: by stack class
+ */
+struct kf_processor {
+	struct kfiber_processor_block *block;
+	struct kf_pool pools[KF_STACK_CLASSES];
+};
+
+/* What is done for a fiber once nobody is on its stack any more. */
+enum kf_after {
+	KF_AFTER_NOTHING,
+	KF_AFTER_YIELD,
+	KF_AFTER_PARK,
+	KF_AFTER_EXIT,
+};
+
+/**
+ * struct kf_worker - a thread that runs fibers
+ * @domain: its domain
+ * @block: shared with the module
+ * @index: its number there
+ * @thread: to be joined at the end; not the thread that called kf_run()
+ * @next: in the list of all, domain.threads
+ * @sp: the stack pointer of its own stack while it runs a fiber
+ * @current: the fiber that it runs, NULL when it is on its own stack
+ * @after: what to do for @left
+ * @left: the fiber that was switched away from
+ * @arm: a fiber whose timer the next call of the module sets; 0 for none
+ * @offer: the next call lets others have the processor first
+ *
+ * Only the thread itself uses it, but for @thread and @next.
+ */
+struct kf_worker {
+	struct kf_domain *domain;
+	struct kfiber_worker_block *block;
+	uint32_t index;
+	pthread_t thread;
+	struct kf_worker *next;
+	__u64 sp;
+	struct kfiber_fiber_block *current;
+	enum kf_after after;
+	struct kfiber_fiber_block *left;
+	kf_fiber_t arm;
+	bool offer;
+};
+
+/**
+ * struct kf_domain - the library's side of a domain
+ * @fd: the device
+ * @nr_processors: how many
+ * @max_workers: as configured
+ * @max_fibers: as configured
+ * @stack_shift: the class of fibers that ask for none
+ * @block: shared header
+ * @processors: array
+ * @worker_blocks: table, by index
+ * @fiber_blocks: table, by index
+ * @fibers_end: beyond the highest index that the module has given out
+ * @arenas: where each stack class is mapped, 0 if it is not
+ * @lock: guards the mapping of arenas, and @threads
+ * @threads: all workers that have a thread of ours
+ * @sigmask: of the thread that called kf_run(); workers begin with it
+ * @main_fn: the first fiber's function
+ * @main_arg: its argument
+ * @main_name: its name
+ * @main_ended: it returned, or called kf_exit()
+ * @main_value: with what
+ */
+struct kf_domain {
+	int fd;
+	unsigned int nr_processors;
+	unsigned int max_workers;
+	unsigned int max_fibers;
+	unsigned int stack_shift;
+	struct kfiber_domain_block *block;
+	struct kf_processor *processors;
+	struct kfiber_processor_block *processor_blocks;
+	struct kfiber_worker_block *worker_blocks;
+	struct kfiber_fiber_block *fiber_blocks;
+	atomic_uint fibers_end;
+	atomic_uintptr_t arenas[KF_STACK_CLASSES];
+	pthread_mutex_t lock;
+	struct kf_worker *threads;
+	sigset_t sigmask;
+	int (*main_fn)(void *arg);
+	void *main_arg;
+	kf_fiber_t main_name;
+	bool main_ended;
+	int main_value;
+};
+
+/*
+ * Shared fields are plain integers in the ABI header; C11 wants atomics typed.
+ * These are the only places where one is taken for the other.
+ */
+static inline _Atomic uint64_t *kf_atomic64(__u64 *field)
+{
+	return (_Atomic uint64_t *)field;
+}
+
+static inline _Atomic uint32_t *kf_atomic32(__u32 *field)
+{
+	return (_Atomic uint32_t *)field;
+}
+
+static inline uint32_t kf_read32(__u32 *field)
+{
+	return atomic_load_explicit(kf_atomic32(field), memory_order_relaxed);
+}
+
+/* A counter with one writer at a time. */
+static inline void kf_count(__u64 *field)
+{
+	_Atomic uint64_t *counter = kf_atomic64(field);
+
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+static inline uint32_t kf_generation(uint64_t word)
+{
+	return word >> KFIBER_GENERATION_SHIFT;
+}
+
+static inline uint64_t kf_state(uint64_t word)
+{
+	return word & KFIBER_STATE_MASK;
+}
+
+static inline struct kf_processor *kf_worker_processor(struct kf_worker *w)
+{
+	return &w->domain->processors[kf_read32(&w->block->processor)];
+}
+
+/* The fiber that is written in a block now. */
+static inline kf_fiber_t kf_name(struct kf_domain *d, struct kfiber_fiber_block *f)
+{
+	uint64_t word = atomic_load_explicit(kf_atomic64(&f->word), memory_order_relaxed);
+
+	return (word & ~KFIBER_INDEX_MASK) | (uint64_t)(f - d->fiber_blocks);
+}
+
+/* The block of a name that a fiber has or had; NULL for one that never was. */
+static inline struct kfiber_fiber_block *kf_block(struct kf_domain *d, kf_fiber_t name)
+{
+	uint64_t index = name & KFIBER_INDEX_MASK;
+
+	if (index >= atomic_load_explicit(&d->fibers_end, memory_order_acquire))
+		return NULL;
+	return &d->fiber_blocks[index];
+}
+
+/* domain.c */
+extern struct kf_domain *_Atomic kf_domain;
+uintptr_t kf_arena(struct kf_domain *d, unsigned int stack_shift);
+
+/* worker.c */
+struct kf_worker *kf_worker_self(void);
+struct kf_worker *kf_fiber_worker(void);
+int kf_worker_run(struct kf_worker *w);
+void kf_workers_join(struct kf_domain *d);
+void kf_worker_forget(void);
+
+/* critical sections: worker.c */
+void kf_acquire(struct kf_worker *w);
+
+static inline void kf_enter(struct kf_worker *w)
+{
+	_Atomic uint32_t *critical = kf_atomic32(&w->block->critical);
+
+	atomic_store_explicit(critical, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (__builtin_expect(kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR, 0))
+		kf_acquire(w);
+}
+
+static inline void kf_leave(struct kf_worker *w)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(kf_atomic32(&w->block->critical), 0, memory_order_relaxed);
+}
+
+/* queue.c */
+enum kf_pick {
+	KF_PICKED,	/* there is a fiber */
+	KF_PICK_NONE,	/* nothing to run here */
+	KF_PICK_ASK,	/* others wait: the module decides */
+};
+
+enum kf_pick kf_pick_critical(struct kf_worker *w, kf_fiber_t *name);
+void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name);
+void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name);
+
+/* switch.c */
+void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save);
+void kf_switch_critical(struct kf_worker *w, enum kf_after after);
+void kf_arrive(void);
+void kf_stack_prepare(struct kf_domain *d, struct kfiber_fiber_block *f, void *(*fn)(void *),
+		      void *arg);
+
+/* fiber.c */
+int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *));
+void kf_fiber_ended_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
+int kf_shift_of(size_t stack_size);
+
+/* park.c */
+int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline);
+int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, uint64_t flag);
+void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
+
+/* call.c */
+int kf_call_simple(struct kf_domain *d, unsigned long command, uint32_t *worker);
+int kf_call_next(struct kf_worker *w, kf_fiber_t *name, bool *need_spare);
+void kf_call_kick(struct kf_domain *d, uint32_t flags);
+void kf_call_ready(struct kf_domain *d, const kf_fiber_t *names, unsigned int count);
+void kf_call_arm(struct kf_domain *d, kf_fiber_t name);
+int kf_call_alloc(struct kf_domain *d, unsigned int stack_shift, kf_fiber_t *names,
+		  unsigned int count);
+void kf_call_free(struct kf_domain *d, const kf_fiber_t *names, unsigned int count);
+
+/* arch */
+void kf_context_switch(__u64 *save, uint64_t load);
+void kf_context_start(void);
+uint64_t kf_context_prepare(uintptr_t stack_top, void *(*fn)(void *), void *arg);
+
+/* fiber.c; called by kf_context_start() */
+_Noreturn void kf_fiber_start(void *(*fn)(void *), void *arg);
+
+#endif /* KF_INTERNAL_H */

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Park and unpark, and what is nothing but those: sleep, and waiting for
+ * something of the library's own. The state word is described in
+ * <linux/kfiber.h>.
+ *
+ *   parks                               unparks
+ *   ACTIVE -> PARKING, or take PERMIT   PARKED  -> ACTIVE, then queue it
+ *   (deadline)                          PARKING -> + PERMIT
+ *   switch away                         ACTIVE  -> + PERMIT
+ *   somebody else, on the same thread:
+ *   PARKING -> PARKED, or if PERMIT
+ *   came: -> ACTIVE, then queue it
+ *
+ * All are compare-and-exchange on one word, so for any order of the two sides
+ * exactly one of them queues the fiber, and only once its stack is left.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <time.h>
+
+#include "internal.h"
+
+#define KF_NS_PER_S 1000000000ull
+
+uint64_t kf_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * KF_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+uint64_t kf_after(uint64_t ns)
+{
+	uint64_t now = kf_now();
+
+	return ns < KF_FOREVER - now ? now + ns : KF_FOREVER;
+}
+
+static uint64_t kf_awaited_flag(uint64_t word)
+{
+	return word & KFIBER_WAITS_WAKE ? KFIBER_WAKE : KFIBER_PERMIT;
+}
+
+/* Nobody is on the fiber's stack: it may be resumed, by others or right away. */
+void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
+{
+	_Atomic uint64_t *word = kf_atomic64(&f->word);
+	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+	uint64_t new;
+	bool woken;
+
+	kf_count(&kf_worker_processor(w)->block->parks);
+	do {
+		woken = old & (kf_awaited_flag(old) | KFIBER_TIMEDOUT);
+		new = old & ~KFIBER_STATE_MASK;
+		if (woken)
+			new = (new & ~KFIBER_WAITS_WAKE) | KFIBER_ACTIVE;
+		else
+			new |= KFIBER_PARKED;
+	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
+							memory_order_relaxed));
+	if (woken)
+		kf_push_last_critical(w, kf_name(w->domain, f));
+}
+
+/*
+ * Says that the fiber is about to wait. Return: false when what it waits for
+ * has come already; then it is taken.
+ */
+static bool kf_begin_wait(struct kfiber_fiber_block *self, uint64_t awaited)
+{
+	_Atomic uint64_t *word = kf_atomic64(&self->word);
+	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+	uint64_t new;
+
+	do {
+		if (old & awaited)
+			new = old & ~awaited;
+		else
+			new = (old & ~KFIBER_STATE_MASK) | KFIBER_PARKING |
+			      (awaited == KFIBER_WAKE ? KFIBER_WAITS_WAKE : 0);
+	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
+							memory_order_relaxed));
+	return !(old & awaited);
+}
+
+/* Return: 0 if what was awaited came, -ETIMEDOUT if a timer said so. */
+static int kf_end_wait(struct kfiber_fiber_block *self, uint64_t awaited)
+{
+	uint64_t old = atomic_fetch_and_explicit(kf_atomic64(&self->word),
+						 ~(awaited | KFIBER_TIMEDOUT),
+						 memory_order_acq_rel);
+
+	return old & KFIBER_TIMEDOUT && !(old & awaited) ? -ETIMEDOUT : 0;
+}
+
+/* Stores the deadline; the timer that does not look early enough is to be set. */
+static void kf_set_deadline(struct kf_worker *w, struct kfiber_fiber_block *self,
+			    uint64_t deadline)
+{
+	atomic_store_explicit(kf_atomic64(&self->deadline), deadline, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);		/* [C] of the module's timer.c */
+	if (atomic_load_explicit(kf_atomic64(&self->armed), memory_order_relaxed) > deadline)
+		w->arm = kf_name(w->domain, self);
+}
+
+/* One wait. Return: as kf_wait(), but a timer may have come too early. */
+static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
+{
+	struct kfiber_fiber_block *self = w->current;
+
+	kf_enter(w);
+	if (!kf_begin_wait(self, awaited)) {
+		kf_leave(w);
+		return 0;
+	}
+	if (deadline != KF_FOREVER)
+		kf_set_deadline(w, self, deadline);
+	kf_switch_critical(w, KF_AFTER_PARK);
+	if (deadline != KF_FOREVER)
+		atomic_store_explicit(kf_atomic64(&self->deadline), KFIBER_NEVER,
+				      memory_order_relaxed);
+	return kf_end_wait(self, awaited);
+}
+
+/**
+ * kf_wait() - wait until something comes or a deadline passes
+ * @w: the caller's worker
+ * @awaited: KFIBER_PERMIT or KFIBER_WAKE
+ * @deadline: absolute, or KF_FOREVER
+ *
+ * What has come already is taken even when the deadline has passed.
+ *
+ * Return: 0, -ETIMEDOUT.
+ */
+int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
+{
+	for (;;) {
+		uint64_t word = atomic_load_explicit(kf_atomic64(&w->current->word),
+						     memory_order_relaxed);
+		int err;
+
+		if (!(word & awaited) && deadline != KF_FOREVER && kf_now() >= deadline)
+			return -ETIMEDOUT;
+		err = kf_wait_once(w, awaited, deadline);
+		if (!err)
+			return 0;
+		w = kf_worker_self();
+	}
+}
+
+/*
+ * Queues a fiber that was just made runnable. A plain thread, a signal handler
+ * within a critical section, and a worker without a processor have no queue to
+ * put it in: the module does.
+ */
+static void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name)
+{
+	struct kf_worker *w = critical ? critical : kf_fiber_worker();
+
+	if (!critical && w) {
+		if (kf_read32(&w->block->critical)) {
+			w = NULL;
+		} else {
+			atomic_store_explicit(kf_atomic32(&w->block->critical), 1,
+					      memory_order_relaxed);
+			atomic_signal_fence(memory_order_seq_cst);
+		}
+	}
+	if (!w) {
+		kf_call_ready(d, &name, 1);
+		return;
+	}
+	if (kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR) {
+		kf_call_ready(d, &name, 1);
+	} else {
+		kf_count(&kf_worker_processor(w)->block->unparks);
+		kf_push_next_critical(w, name);
+	}
+	if (!critical)
+		kf_leave(w);
+}
+
+/**
+ * kf_wake() - tell a fiber that something came for it
+ * @d: the domain
+ * @critical: the caller's worker if it is in a critical section, else NULL
+ * @name: the fiber
+ * @flag: KFIBER_PERMIT or KFIBER_WAKE
+ *
+ * Return: 0, -ESRCH.
+ */
+int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, uint64_t flag)
+{
+	struct kfiber_fiber_block *f = kf_block(d, name);
+	_Atomic uint64_t *word;
+	uint64_t old, new;
+	bool queue;
+
+	if (!f)
+		return -ESRCH;
+	word = kf_atomic64(&f->word);
+	old = atomic_load_explicit(word, memory_order_relaxed);
+	do {
+		uint64_t state = kf_state(old);
+
+		if (kf_generation(old) != kf_generation(name) || state == KFIBER_FREE ||
+		    state == KFIBER_DEAD)
+			return -ESRCH;
+		queue = state == KFIBER_PARKED && flag == kf_awaited_flag(old);
+		if (queue)
+			new = (old & ~(KFIBER_STATE_MASK | KFIBER_WAITS_WAKE)) | KFIBER_ACTIVE;
+		else
+			new = old | flag;
+	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
+							memory_order_relaxed));
+	if (queue)
+		kf_queue_woken(d, critical, name);
+	return 0;
+}
+
+int kf_park(uint64_t deadline)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	return w ? kf_wait(w, KFIBER_PERMIT, deadline) : -EPERM;
+}
+
+int kf_unpark(kf_fiber_t fiber)
+{
+	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
+
+	return d ? kf_wake(d, NULL, fiber, KFIBER_PERMIT) : -ESRCH;
+}
+
+int kf_sleep(uint64_t ns)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	if (!w)
+		return -EPERM;
+	/* Nobody sends a WAKE for this: only the deadline ends it. */
+	kf_wait(w, KFIBER_WAKE, kf_after(ns));
+	return 0;
+}
+
+void kf_yield(void)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	if (!w) {
+		sched_yield();
+		return;
+	}
+	kf_enter(w);
+	kf_switch_critical(w, KF_AFTER_YIELD);
+}

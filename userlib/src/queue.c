@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A processor's queues, from the side of its holder: "next", then the local
+ * ring, then the inbox that the kernel fills. The module's ring.h has the other
+ * side and says why the order of loads and stores is right.
+ */
+#include "internal.h"
+
+/* Return: 0 if the ring is empty. */
+static kf_fiber_t kf_ring_pop(__u32 *head_field, __u32 *tail_field, __u64 *slots, uint32_t mask)
+{
+	_Atomic uint32_t *head = kf_atomic32(head_field);
+	uint32_t h = atomic_load_explicit(head, memory_order_acquire);
+
+	for (;;) {
+		uint32_t t = atomic_load_explicit(kf_atomic32(tail_field), memory_order_acquire);
+		kf_fiber_t name;
+
+		if (h == t)
+			return 0;
+		name = atomic_load_explicit(kf_atomic64(&slots[h & mask]), memory_order_relaxed);
+		if (atomic_compare_exchange_weak_explicit(head, &h, h + 1, memory_order_acq_rel,
+							  memory_order_acquire))
+			return name;
+	}
+}
+
+static kf_fiber_t kf_pop_local(struct kfiber_processor_block *p)
+{
+	return kf_ring_pop(&p->local_head, &p->local_tail, p->local, KFIBER_LOCAL_SLOTS - 1);
+}
+
+static kf_fiber_t kf_pop_inbox(struct kfiber_processor_block *p)
+{
+	return kf_ring_pop(&p->inbox_head, &p->inbox_tail, p->inbox, KFIBER_INBOX_SLOTS - 1);
+}
+
+static kf_fiber_t kf_pop_next(struct kfiber_processor_block *p)
+{
+	_Atomic uint64_t *next = kf_atomic64(&p->next);
+
+	if (!atomic_load_explicit(next, memory_order_relaxed))
+		return 0;
+	return atomic_exchange_explicit(next, 0, memory_order_acquire);
+}
+
+static bool kf_push_local(struct kfiber_processor_block *p, kf_fiber_t name)
+{
+	uint32_t h = atomic_load_explicit(kf_atomic32(&p->local_head), memory_order_acquire);
+	uint32_t t = kf_read32(&p->local_tail);
+
+	if (t - h >= KFIBER_LOCAL_SLOTS)
+		return false;
+	atomic_store_explicit(kf_atomic64(&p->local[t & (KFIBER_LOCAL_SLOTS - 1)]), name,
+			      memory_order_relaxed);
+	atomic_store_explicit(kf_atomic32(&p->local_tail), t + 1, memory_order_release);
+	return true;
+}
+
+/* The ring is full: half of it, and @name, go to where all processors look. */
+static void kf_overflow(struct kf_domain *d, struct kfiber_processor_block *p, kf_fiber_t name)
+{
+	kf_fiber_t names[KFIBER_LOCAL_SLOTS / 2 + 1];
+	unsigned int n = 0;
+
+	while (n < KFIBER_LOCAL_SLOTS / 2) {
+		names[n] = kf_pop_local(p);
+		if (!names[n])
+			break;
+		n++;
+	}
+	names[n++] = name;
+	kf_count(&p->calls);
+	kf_call_ready(d, names, n);
+}
+
+/*
+ * Something was queued: wakes somebody if a processor is idle and nobody is
+ * looking for work already. The fence is [D] of the module's sched.c. With one
+ * processor, which the caller holds, none is idle.
+ */
+static void kf_tell_critical(struct kf_domain *d, struct kfiber_processor_block *p)
+{
+	if (d->nr_processors == 1)
+		return;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!kf_read32(&d->block->idle) || kf_read32(&d->block->searching) ||
+	    !kf_read32(&d->block->spares))
+		return;
+	kf_count(&p->calls);
+	kf_call_kick(d, 0);
+}
+
+/* Queues a fiber behind all others of the processor. */
+void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name)
+{
+	struct kfiber_processor_block *p = kf_worker_processor(w)->block;
+
+	if (!kf_push_local(p, name))
+		kf_overflow(w->domain, p, name);
+	kf_tell_critical(w->domain, p);
+}
+
+/*
+ * Queues a fiber before all others: it was made runnable by the one that runs,
+ * and finds what that one wrote in the cache. Whoever was there goes behind.
+ */
+void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name)
+{
+	struct kfiber_processor_block *p = kf_worker_processor(w)->block;
+	kf_fiber_t other = atomic_exchange_explicit(kf_atomic64(&p->next), name,
+						    memory_order_acq_rel);
+
+	if (other && !kf_push_local(p, other))
+		kf_overflow(w->domain, p, other);
+	kf_tell_critical(w->domain, p);
+}
+
+/*
+ * Every 61st time: those that the usual order could keep waiting for ever. What
+ * only the module can get at, it is asked for.
+ */
+static enum kf_pick kf_pick_fairly(struct kf_worker *w, struct kfiber_processor_block *p,
+				   kf_fiber_t *name)
+{
+	if (kf_read32(&w->domain->block->global) || kf_read32(&w->domain->block->waiters)) {
+		w->offer = true;
+		return KF_PICK_ASK;
+	}
+	*name = kf_pop_inbox(p);
+	if (!*name)
+		*name = kf_pop_local(p);
+	return *name ? KF_PICKED : KF_PICK_NONE;
+}
+
+/* Takes the fiber that should run now. */
+enum kf_pick kf_pick_critical(struct kf_worker *w, kf_fiber_t *name)
+{
+	struct kfiber_processor_block *p = kf_worker_processor(w)->block;
+	enum kf_pick pick;
+
+	kf_count(&p->ticks);
+	if (p->ticks % KF_FAIR_TICKS == 0) {
+		pick = kf_pick_fairly(w, p, name);
+		if (pick != KF_PICK_NONE)
+			return pick;
+	}
+	*name = kf_pop_next(p);
+	if (!*name)
+		*name = kf_pop_local(p);
+	if (!*name)
+		*name = kf_pop_inbox(p);
+	return *name ? KF_PICKED : KF_PICK_NONE;
+}

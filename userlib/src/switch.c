@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * From one fiber to another, or to the worker's own stack.
+ *
+ * A fiber that goes must not be seen by others before its stack pointer is
+ * saved and its stack is left: another worker would run it while it still runs.
+ * So what is to be done for it is noted in the worker and done by whoever comes
+ * next on the thread (kf_arrive).
+ */
+#include <errno.h>
+
+#include "internal.h"
+
+/* The compiler may keep the address of errno across a switch; not across these. */
+static KF_OUT_OF_LINE int kf_get_errno(void)
+{
+	return errno;
+}
+
+static KF_OUT_OF_LINE void kf_set_errno(int value)
+{
+	errno = value;
+}
+
+/* Enters the fiber @name; what runs now is saved at @save. */
+void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save)
+{
+	struct kfiber_fiber_block *f = &w->domain->fiber_blocks[name & KFIBER_INDEX_MASK];
+
+	w->current = f;
+	w->block->fiber = name;
+	f->processor = kf_read32(&w->block->processor);
+	kf_count(&kf_worker_processor(w)->block->switches);
+	kf_context_switch(save, f->sp);
+}
+
+/* Does what the one that went wanted, and ends the critical section. */
+KF_OUT_OF_LINE void kf_arrive(void)
+{
+	struct kf_worker *w = kf_worker_self();
+	struct kfiber_fiber_block *left = w->left;
+	enum kf_after after = w->after;
+
+	w->after = KF_AFTER_NOTHING;
+	switch (after) {
+	case KF_AFTER_NOTHING:
+		break;
+	case KF_AFTER_YIELD:
+		kf_push_last_critical(w, kf_name(w->domain, left));
+		break;
+	case KF_AFTER_PARK:
+		kf_publish_parked_critical(w, left);
+		break;
+	case KF_AFTER_EXIT:
+		kf_fiber_ended_critical(w, left);
+		break;
+	}
+	/* On its own stack the worker goes on to use the processor. */
+	if (w->current)
+		kf_leave(w);
+}
+
+/**
+ * kf_switch_critical() - let something else run
+ * @w: the caller's worker
+ * @after: what is to be done for the caller
+ *
+ * Returns, perhaps on another thread and no longer in a critical section, when
+ * the caller is resumed. After a yield with nothing else to run, at once.
+ */
+void kf_switch_critical(struct kf_worker *w, enum kf_after after)
+{
+	struct kfiber_fiber_block *self = w->current;
+	int saved = kf_get_errno();
+	kf_fiber_t name = 0;
+	enum kf_pick pick = kf_pick_critical(w, &name);
+
+	if (pick == KF_PICK_NONE && after == KF_AFTER_YIELD) {
+		kf_leave(w);
+		return;
+	}
+	w->left = self;
+	w->after = after;
+	if (pick == KF_PICKED) {
+		if (w->arm) {
+			kf_call_arm(w->domain, w->arm);
+			w->arm = 0;
+		}
+		kf_resume_critical(w, name, &self->sp);
+	} else {
+		w->current = NULL;
+		w->block->fiber = 0;
+		kf_context_switch(&self->sp, w->sp);
+	}
+	kf_arrive();
+	kf_set_errno(saved);
+}
+
+/* Makes a fiber begin with fn(arg) when it is resumed. */
+void kf_stack_prepare(struct kf_domain *d, struct kfiber_fiber_block *f, void *(*fn)(void *),
+		      void *arg)
+{
+	uintptr_t arena = kf_arena(d, f->stack_shift);
+	uintptr_t top = arena + (((uintptr_t)f->slot + 1) << f->stack_shift);
+
+	f->sp = kf_context_prepare(top, fn, arg);
+}

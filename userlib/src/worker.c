@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Workers: the threads that run fibers. Each has its own stack, from which it
+ * asks the module for a fiber when its processor has none, and to which fibers
+ * switch back when there is nothing left to run.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+/* A worker's own stack: the loop, signal handlers that come while it runs. */
+#define KF_WORKER_STACK (256u << 10)
+
+static __thread struct kf_worker *kf_this_worker __attribute__((tls_model("initial-exec")));
+
+/* Return: NULL in a plain thread. */
+KF_OUT_OF_LINE struct kf_worker *kf_worker_self(void)
+{
+	return kf_this_worker;
+}
+
+/* The caller's worker, if the caller is a fiber. */
+struct kf_worker *kf_fiber_worker(void)
+{
+	struct kf_worker *w = kf_worker_self();
+
+	return w && w->current ? w : NULL;
+}
+
+/* In a forked child there are no workers. */
+void kf_worker_forget(void)
+{
+	kf_this_worker = NULL;
+}
+
+/* The domain has ended under a fiber: its worker leaves it where it is. */
+static void kf_worker_abandon_fiber(struct kf_worker *w)
+{
+	struct kfiber_fiber_block *self = w->current;
+
+	if (!self)
+		return;
+	w->current = NULL;
+	kf_context_switch(&self->sp, w->sp);
+}
+
+/*
+ * A worker in a critical section has no processor: a signal let it through
+ * (handover.c). Does not return to a fiber whose domain has ended.
+ */
+void kf_acquire(struct kf_worker *w)
+{
+	_Atomic uint32_t *critical = kf_atomic32(&w->block->critical);
+	int err;
+
+	do {
+		atomic_store_explicit(critical, 0, memory_order_relaxed);
+		err = kf_call_simple(w->domain, KFIBER_IOC_ACQUIRE, &w->index);
+		atomic_store_explicit(critical, 1, memory_order_relaxed);
+		atomic_signal_fence(memory_order_seq_cst);
+		if (err && err != -EINTR) {
+			kf_worker_abandon_fiber(w);
+			return;
+		}
+	} while (kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR);
+}
+
+static void *kf_worker_main(void *arg)
+{
+	struct kf_worker *w = arg;
+
+	if (kf_worker_run(w))
+		kf_call_kick(w->domain, KFIBER_KICK_NO_SPARE);
+	return NULL;
+}
+
+static int kf_worker_create_thread(struct kf_worker *w)
+{
+	pthread_attr_t attr;
+	int err = pthread_attr_init(&attr);
+
+	if (err)
+		return err;
+	err = pthread_attr_setstacksize(&attr, KF_WORKER_STACK);
+	if (!err)
+		err = pthread_attr_setsigmask_np(&attr, &w->domain->sigmask);
+	if (!err)
+		err = pthread_create(&w->thread, &attr, kf_worker_main, w);
+	pthread_attr_destroy(&attr);
+	return err;
+}
+
+/*
+ * The caller has taken the last worker that was asleep: there must be another
+ * one before it runs a fiber, which may block. When none can be made the fiber's
+ * processor waits if it does.
+ */
+static void kf_worker_make_spare(struct kf_domain *d)
+{
+	struct kf_worker *w = calloc(1, sizeof(*w));
+	bool made = false;
+
+	if (w) {
+		w->domain = d;
+		pthread_mutex_lock(&d->lock);
+		made = !kf_worker_create_thread(w);
+		if (made) {
+			w->next = d->threads;
+			d->threads = w;
+		}
+		pthread_mutex_unlock(&d->lock);
+	}
+	if (!made) {
+		free(w);
+		kf_call_kick(d, KFIBER_KICK_NO_SPARE);
+	}
+}
+
+/* Return: false when the domain ended meanwhile. */
+static bool kf_worker_spare_outside(struct kf_worker *w)
+{
+	kf_leave(w);
+	kf_worker_make_spare(w->domain);
+	kf_enter(w);
+	return kf_read32(&w->block->processor) != KFIBER_NO_PROCESSOR;
+}
+
+/* Runs fibers until the domain ends. */
+static int kf_worker_loop(struct kf_worker *w)
+{
+	kf_fiber_t name;
+	bool need_spare;
+	int err;
+
+	for (;;) {
+		err = kf_call_next(w, &name, &need_spare);
+		if (err == -EINTR)
+			continue;
+		if (err)
+			return err;
+		if (need_spare && !kf_worker_spare_outside(w))
+			continue;
+		kf_resume_critical(w, name, &w->sp);
+		kf_arrive();
+	}
+}
+
+/**
+ * kf_worker_run() - make the calling thread a worker until its domain ends
+ * @w: has its domain; filled in
+ *
+ * Return: 0 when it ended, an error when the thread could not become a worker.
+ */
+int kf_worker_run(struct kf_worker *w)
+{
+	int err = kf_call_simple(w->domain, KFIBER_IOC_ATTACH, &w->index);
+
+	if (err)
+		return err;
+	w->block = &w->domain->worker_blocks[w->index];
+	kf_this_worker = w;
+	atomic_store_explicit(kf_atomic32(&w->block->critical), 1, memory_order_relaxed);
+	kf_worker_loop(w);
+	kf_leave(w);
+	kf_this_worker = NULL;
+	kf_call_simple(w->domain, KFIBER_IOC_DETACH, &w->index);
+	return 0;
+}
+
+/* Takes a thread from the list. */
+static struct kf_worker *kf_workers_pop(struct kf_domain *d)
+{
+	struct kf_worker *w;
+
+	pthread_mutex_lock(&d->lock);
+	w = d->threads;
+	if (w)
+		d->threads = w->next;
+	pthread_mutex_unlock(&d->lock);
+	return w;
+}
+
+/* Waits for all threads; one that still makes another has put it in the list. */
+void kf_workers_join(struct kf_domain *d)
+{
+	struct kf_worker *w;
+
+	while ((w = kf_workers_pop(d))) {
+		pthread_join(w->thread, NULL);
+		free(w);
+	}
+}
