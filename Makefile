@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# kfiber's build. Nothing is made outside build/.
+#
+#	make			the library, the examples, the selftests and the module for $(KERNEL)
+#	make module W=1 C=2	W and C are the kernel's: more warnings, sparse
+#	make help		the rest
+
+KFIBER_VERSION := 0.1.0
+# Counts up when a program that was linked before would no longer run.
+SOVERSION := 0
+
+KERNEL	?= 6.12
+# What `make modules` and `make check` are about.
+KERNELS	?= 6.12 6.1
+ARCH	?= $(shell uname -m)
+PREFIX	?= /usr/local
+LIBDIR	?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+# Where the module is built: each kernel has objects of its own.
+KMOD_OUT ?= build/kmod/$(KERNEL)
+
+# make has a CC of its own, which is no wish of anybody's.
+ifeq ($(origin CC),default)
+CC	:= gcc
+endif
+CFLAGS	?= -O2 -g
+INSTALL	?= install
+
+# What our own code is compiled with, whatever CFLAGS says.
+KF_CFLAGS := -std=gnu11 -D_GNU_SOURCE -pthread -MMD -MP \
+	     -Wall -Wextra -Wno-unused-parameter -Wstrict-prototypes -Wpointer-arith -Wundef -Wvla \
+	     -Werror=implicit-function-declaration -Werror=incompatible-pointer-types \
+	     -Werror=int-conversion -Werror=return-type -Werror=format \
+	     -Iuserlib/include -Iuapi
+# The static library is linked into shared ones too.
+LIB_CFLAGS := -Wmissing-prototypes -fPIC -fvisibility=hidden
+
+# V=1 shows the commands themselves.
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $@
+endif
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+.PHONY: all
+all: lib examples selftests module ## Build everything, the module for KERNEL only
+
+# --- the library ------------------------------------------------------------
+
+lib_sources := $(sort $(wildcard userlib/src/*.c userlib/arch/$(ARCH)/*.S))
+lib_objects := $(patsubst userlib/%,build/userlib/%.o,$(lib_sources))
+shared_name := libkfiber.so.$(SOVERSION)
+
+.PHONY: lib
+lib: build/libkfiber.a build/libkfiber.so build/libkfiber-uninstalled.pc ## Build the library
+
+build/userlib/%.c.o: userlib/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) $(LIB_CFLAGS) -Iuserlib/src $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+build/userlib/%.S.o: userlib/%.S Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) $(LIB_CFLAGS) -Iuserlib/src $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+build/libkfiber.a: $(lib_objects)
+	$(call say,AR)
+	$(Q)$(RM) $@
+	$(Q)$(AR) rcs $@ $^
+
+build/$(shared_name): $(lib_objects) userlib/libkfiber.map
+	$(call say,LD)
+	$(Q)$(CC) -shared -pthread -Wl,-soname,$(shared_name) -Wl,--version-script,userlib/libkfiber.map \
+		-Wl,-z,defs -Wl,-z,now $(CFLAGS) $(LDFLAGS) -o $@ $(lib_objects)
+
+build/libkfiber.so: build/$(shared_name)
+	$(Q)ln -sf $(<F) $@
+
+comma := ,
+
+# $(1) what finds the headers, $(2) what finds the library
+define pc_file
+Name: libkfiber
+Description: Lightweight tasks with growable stacks, on the kfiber kernel module
+Version: $(KFIBER_VERSION)
+Cflags: $(1) -pthread
+Libs: $(2) -lkfiber -pthread
+endef
+
+# pkg-config takes the file of this name first: it is for use in the tree.
+export UNINSTALLED_PC := $(call pc_file,-I$(CURDIR)/userlib/include -I$(CURDIR)/uapi,-L$(CURDIR)/build -Wl$(comma)-rpath$(comma)$(CURDIR)/build)
+export INSTALLED_PC := $(call pc_file,-I$(INCLUDEDIR),-L$(LIBDIR))
+
+build/libkfiber-uninstalled.pc: Makefile
+	@mkdir -p $(@D)
+	$(Q)echo "$$UNINSTALLED_PC" >$@
+
+# --- what is linked with it -------------------------------------------------
+
+# A program is one file, examples/NAME.c, or a directory of them.
+example_files := $(patsubst examples/%.c,%,$(wildcard examples/*.c))
+example_dirs := $(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c))))
+LIBS_httpd := -lhttp_parser
+
+.PHONY: examples
+examples: $(addprefix build/examples/,$(example_files) $(example_dirs)) ## Build the examples
+
+# The objects of a directory's program are beside it, not below it: a name
+# cannot be a program and a directory.
+build/examples/obj/%.o: examples/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# $(1) a program's name, $(2) its sources
+define example
+build/examples/$(1): $(patsubst examples/%.c,build/examples/obj/%.o,$(2)) build/libkfiber.a
+	$$(call say,LD)
+	$$(Q)$$(CC) -pthread $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_$(1))
+endef
+
+$(foreach e,$(example_files),$(eval $(call example,$(e),examples/$(e).c)))
+$(foreach e,$(example_dirs),$(eval $(call example,$(e),$(wildcard examples/$(e)/*.c))))
+
+# Static, so that what runs in the machine needs nothing of it.
+selftest_programs := $(patsubst selftests/%.c,build/selftests/%,$(wildcard selftests/*.c))
+# Asked for when first needed, and once: it may have to be fetched.
+KSELFTEST = $(eval KSELFTEST := $(shell tools/kernel source)/tools/testing/selftests)$(KSELFTEST)
+
+.PHONY: selftests
+selftests: $(selftest_programs) ## Build the selftests
+
+# -isystem: the harness is not ours to warn about.
+build/selftests/%: selftests/%.c build/libkfiber.a Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) -isystem $(KSELFTEST) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -static \
+		-o $@ $< build/libkfiber.a -lm
+
+# Linked as the examples are: what is measured is what a user has.
+bench_programs := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
+
+.PHONY: bench
+bench: $(bench_programs) module-6.12 ## Measure, in a virtual machine
+	@for program in $(bench_programs); do tools/vm --timeout 600 -- $$program || exit 1; done
+
+build/bench/%: bench/%.c build/libkfiber.a Makefile
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(KF_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< build/libkfiber.a
+
+# --- the module -------------------------------------------------------------
+
+# The kernel's build writes its objects beside the sources, so each kernel has a
+# copy of the tree made of links.
+.PHONY: module modules
+module: module-$(KERNEL) ## Build the module for KERNEL (W=1 and C=2 as for the kernel)
+modules: $(addprefix module-,$(KERNELS)) ## Build the module for each of KERNELS
+
+module-%: FORCE
+	@$(MAKE) --no-print-directory build-module KERNEL=$*
+
+# No BTF: for modules it would need pahole, and nobody here reads it.
+.PHONY: build-module
+build-module:
+	@tools/kernel get $(KERNEL)
+	@mkdir -p $(KMOD_OUT)
+	@find $(KMOD_OUT) -maxdepth 1 -type l -delete
+	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/kmod $(CURDIR)/uapi $(KMOD_OUT)
+	@find $(KMOD_OUT) -xtype l -delete
+	$(Q)+$(MAKE) --no-print-directory -C $$(tools/kernel build-dir $(KERNEL)) \
+		M=$(abspath $(KMOD_OUT)) CONFIG_DEBUG_INFO_BTF_MODULES= modules
+
+# --- running and testing ----------------------------------------------------
+
+.PHONY: setup
+setup: ## Install the packages and get the kernels that all this needs
+	tools/setup $(KERNELS)
+
+.PHONY: demo
+demo: ## Show kfiber at work in a virtual machine
+	@tools/setup 6.12
+	@$(MAKE) --no-print-directory lib examples module-6.12
+	@tools/demo
+
+.PHONY: check
+check: ## Build and check everything, run the selftests on KERNELS
+	tools/check $(KERNELS)
+
+.PHONY: check-static
+check-static: ## Check the sources only
+	tools/check-static
+
+# --- the rest ---------------------------------------------------------------
+
+.PHONY: install
+install: lib ## Install the library (PREFIX, DESTDIR)
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/kfiber $(DESTDIR)$(INCLUDEDIR)/linux
+	$(INSTALL) -m 644 build/libkfiber.a $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 755 build/$(shared_name) $(DESTDIR)$(LIBDIR)
+	ln -sf $(shared_name) $(DESTDIR)$(LIBDIR)/libkfiber.so
+	$(INSTALL) -m 644 userlib/include/kfiber/*.h $(DESTDIR)$(INCLUDEDIR)/kfiber
+	$(INSTALL) -m 644 uapi/linux/kfiber.h $(DESTDIR)$(INCLUDEDIR)/linux
+	echo "$$INSTALLED_PC" >$(DESTDIR)$(LIBDIR)/pkgconfig/libkfiber.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/libkfiber.pc
+
+.PHONY: clean distclean
+clean: ## Remove what was built
+	$(RM) -r build
+
+distclean: clean ## The same; the cache of kernels stays (tools/kernel cache says where)
+	@echo "The kernels stay in $$(tools/kernel cache); remove that by hand to get them anew."
+
+.PHONY: help
+help: ## Show this
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
+	@echo 'Variables: KERNEL=$(KERNEL) (6.12 6.1 6.12-rt 6.1-rt debug kcsan), KERNELS="$(KERNELS)",'
+	@echo '  PREFIX=$(PREFIX), DESTDIR, CC, CFLAGS, LDFLAGS, W and C (the kernel'"'"'s)'
+
+.PHONY: FORCE
+FORCE:
+
+-include $(lib_objects:.o=.d) $(addsuffix .d,$(selftest_programs) $(bench_programs))
+-include $(wildcard build/examples/obj/*.d build/examples/obj/*/*.d)
