@@ -17,6 +17,7 @@
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 
 #include "compat.h"
 #include "growth.h"
@@ -166,6 +167,8 @@ static vm_fault_t kf_arena_fault(struct vm_fault *vmf)
 	unsigned long base;
 	vm_fault_t ret;
 
+	if (vma->vm_mm != d->mm)
+		return kf_fork_fault(vmf, shift);
 	f = xa_load(&d->arenas[shift - KFIBER_STACK_SHIFT_MIN].slots, place.slot);
 	if (place.page < guard || !f || !READ_ONCE(f->allocated))
 		return kf_arena_refuse(d, VM_FAULT_SIGSEGV);
@@ -189,7 +192,15 @@ static vm_fault_t kf_arena_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_
 	return 0;
 }
 
+/* Called for the copy of a mapping: when it is split or moved, and in fork(). */
+static void kf_arena_open(struct vm_area_struct *vma)
+{
+	if (vma->vm_mm != current->mm)
+		kf_fork_copy_stack(vma, kf_vma_stack_shift(vma));
+}
+
 static const struct vm_operations_struct kf_arena_vm_ops = {
+	.open = kf_arena_open,
 	.fault = kf_arena_fault,
 	.map_pages = kf_arena_map_pages,
 };
@@ -201,7 +212,7 @@ static const struct vm_operations_struct kf_arena_vm_ops = {
  * @offset: in the class and slot; without KFIBER_MAP_STACKS
  *
  * Shared, because private file pages go in read-only: each first write would
- * fault again and copy. A forked child does not get it.
+ * fault again and copy. A forked child's is empty but for one stack: fork.c.
  *
  * Return: 0, -EINVAL.
  */
@@ -214,7 +225,7 @@ int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset)
 		return -EINVAL;
 	if (in_class + (vma->vm_end - vma->vm_start) > 1ull << KFIBER_ARENA_SHIFT_MAX)
 		return -EINVAL;
-	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTCOPY | VM_NOHUGEPAGE);
+	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_WIPEONFORK | VM_NOHUGEPAGE);
 	vma->vm_private_data = d;
 	vma->vm_ops = &kf_arena_vm_ops;
 	return 0;

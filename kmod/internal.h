@@ -12,6 +12,7 @@
  *   worker.c     threads that enter the module; NEXT
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
  *   arena.c      stacks and their page faults
+ *   fork.c       the one stack that a forked child gets
  *
  * Lock order, outermost first. Locks in one line are never held together.
  *
@@ -375,5 +376,9 @@ void kf_handover_flush(struct kf_domain *d);
 
 /* arena.c */
 int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset);
+
+/* fork.c */
+void kf_fork_copy_stack(struct vm_area_struct *child, u32 stack_shift);
+vm_fault_t kf_fork_fault(struct vm_fault *vmf, u32 stack_shift);
 
 #endif /* KF_INTERNAL_H */
