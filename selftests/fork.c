@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+/* fork() in a fiber: the child has the one stack it runs on, and that is its own. */
+#include <errno.h>
+#include <kfiber/kfiber.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+
+extern char **environ;
+
+static int run(int (*fn)(void *), void *arg)
+{
+	struct kf_config config = { .size = sizeof(config), .processors = 2 };
+
+	return kf_run(&config, fn, arg);
+}
+
+/* The exit status of a child, or -1 if it ended otherwise. */
+static int wait_for(pid_t child)
+{
+	int status;
+
+	while (waitpid(child, &status, 0) != child)
+		if (errno != EINTR)
+			return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void fill(volatile unsigned char *bytes, size_t size, int seed)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		bytes[i] = (unsigned char)(i * 7 + seed);
+}
+
+static int check(volatile unsigned char *bytes, size_t size, int seed)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		if (bytes[i] != (unsigned char)(i * 7 + seed))
+			return 1;
+	return 0;
+}
+
+/* Both sides see what was there; neither sees what the other writes then. */
+static int fork_here(void *arg)
+{
+	volatile unsigned char mark[3000];
+	int status;
+	pid_t child;
+
+	fill(mark, sizeof(mark), 1);
+	child = fork();
+	if (!child) {
+		if (check(mark, sizeof(mark), 1))
+			_exit(1);
+		fill(mark, sizeof(mark), 2);
+		_exit(check(mark, sizeof(mark), 2) ? 2 : 42);
+	}
+	fill(mark, sizeof(mark), 3);
+	status = wait_for(child);
+	return check(mark, sizeof(mark), 3) ? 100 : status;
+}
+
+TEST(child_has_a_copy)
+{
+	ASSERT_EQ(42, run(fork_here, NULL));
+}
+
+/* Recurses, forks at the bottom; the child walks all the way up, and down again. */
+static __attribute__((noinline)) int deep(int depth)
+{
+	volatile unsigned char frame[4000];
+	int result;
+
+	fill(frame, sizeof(frame), depth);
+	result = depth ? deep(depth - 1) : fork();
+	return check(frame, sizeof(frame), depth) ? -2 : result;
+}
+
+static __attribute__((noinline)) int descend(int depth)
+{
+	volatile unsigned char frame[4000];
+	int bad = 0;
+
+	fill(frame, sizeof(frame), depth);
+	if (depth)
+		bad = descend(depth - 1);
+	return bad + check(frame, sizeof(frame), depth);
+}
+
+static int fork_deep(void *arg)
+{
+	pid_t child = deep(30);
+
+	if (!child)
+		_exit(descend(40) ? 1 : 43);
+	return child < 0 ? -1 : wait_for(child);
+}
+
+TEST(child_of_a_deep_stack_goes_up_and_deeper)
+{
+	ASSERT_EQ(43, run(fork_deep, NULL));
+}
+
+static void *fork_and_wait(void *arg)
+{
+	volatile unsigned char mark[5000];
+	pid_t child;
+
+	fill(mark, sizeof(mark), (long)arg);
+	child = fork();
+	if (!child)
+		_exit(check(mark, sizeof(mark), (long)arg) || descend(20) ? 1 : 44);
+	return (void *)(long)(wait_for(child) != 44);
+}
+
+static int fork_from_many(void *arg)
+{
+	kf_fiber_t fibers[16];
+	void *value;
+	long i, bad = 0;
+
+	for (i = 0; i < 16; i++)
+		if (kf_spawn(&fibers[i], NULL, fork_and_wait, (void *)i))
+			return -1;
+	for (i = 0; i < 16; i++)
+		bad += kf_join(fibers[i], &value) || value;
+	return bad;
+}
+
+TEST(forks_from_several_fibers_at_once)
+{
+	ASSERT_EQ(0, run(fork_from_many, NULL));
+}
+
+/* Another fiber's stack is not there in the child. */
+static _Atomic(volatile char *) others_stack;
+
+static void *show_stack(void *arg)
+{
+	volatile char mark = 1;
+
+	atomic_store(&others_stack, &mark);
+	kf_park(KF_FOREVER);
+	return NULL;
+}
+
+static int look_at_other(void *arg)
+{
+	kf_fiber_t other;
+	pid_t child;
+	int status;
+
+	if (kf_spawn(&other, NULL, show_stack, NULL))
+		return 1;
+	while (!atomic_load(&others_stack))
+		kf_yield();
+	child = fork();
+	if (!child) {
+		signal(SIGSEGV, SIG_DFL);
+		_exit(*atomic_load(&others_stack));
+	}
+	if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status))
+		return 2;
+	kf_unpark(other);
+	return kf_join(other, NULL) || WTERMSIG(status) != SIGSEGV ? 3 : 0;
+}
+
+TEST(other_stacks_are_not_in_the_child)
+{
+	ASSERT_EQ(0, run(look_at_other, NULL));
+}
+
+static int five(void *arg)
+{
+	return 5;
+}
+
+/* The child is a plain thread: it may fork, have its own domain, be another. */
+static int child_lives(void *arg)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		if (kf_self() || kf_sleep(1) != -EPERM || kf_park(0) != -EPERM)
+			_exit(1);
+		child = fork();
+		if (!child)
+			_exit(run(fork_here, NULL));
+		_exit(wait_for(child) == 42 && run(five, NULL) == 5 ? 45 : 2);
+	}
+	return wait_for(child);
+}
+
+TEST(a_child_may_fork_and_run_fibers)
+{
+	ASSERT_EQ(45, run(child_lives, NULL));
+}
+
+static int other_ways(void *arg)
+{
+	char *argv[] = { "sh", "-c", "exit 7", NULL };
+	char line[16] = "";
+	pid_t child;
+	FILE *pipe;
+
+	if (WEXITSTATUS(system("exit 3")) != 3)
+		return 1;
+	pipe = popen("echo hello", "r");
+	if (!pipe || !fgets(line, sizeof(line), pipe) || strcmp(line, "hello\n") || pclose(pipe))
+		return 2;
+	if (posix_spawn(&child, "/bin/sh", NULL, NULL, argv, environ) || wait_for(child) != 7)
+		return 3;
+	child = fork();
+	if (!child) {
+		execv("/bin/sh", argv);
+		_exit(1);
+	}
+	if (wait_for(child) != 7)
+		return 4;
+	child = vfork();
+	if (!child)
+		_exit(9);
+	return wait_for(child) == 9 ? 0 : 5;
+}
+
+TEST(system_popen_spawn_exec_vfork)
+{
+	ASSERT_EQ(0, run(other_ways, NULL));
+}
+
+/* Fibers come and go while others fork. */
+static void *churn(void *arg)
+{
+	kf_fiber_t fiber;
+	int i;
+
+	for (i = 0; i < 200; i++)
+		if (kf_spawn(&fiber, NULL, show_stack, NULL) || kf_unpark(fiber) ||
+		    kf_join(fiber, NULL))
+			return (void *)1;
+	return NULL;
+}
+
+static int fork_under_load(void *arg)
+{
+	kf_fiber_t fibers[4];
+	void *value;
+	int i, bad = 0;
+
+	for (i = 0; i < 4; i++)
+		if (kf_spawn(&fibers[i], NULL, churn, NULL))
+			return -1;
+	for (i = 0; i < 20; i++)
+		bad += fork_here(NULL) != 42;
+	for (i = 0; i < 4; i++)
+		bad += kf_join(fibers[i], &value) || value;
+	return bad;
+}
+
+TEST(forks_while_fibers_come_and_go)
+{
+	ASSERT_EQ(0, run(fork_under_load, NULL));
+}
+
+TEST_HARNESS_MAIN

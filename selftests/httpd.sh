@@ -1,0 +1,942 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Tests examples/httpd from outside, by curl and by raw requests. TAP 13.
+#
+# HTTPD names the program; without it the one in build/ is used. Most requests
+# are made by bash itself: a process is a matter of seconds on an emulated CPU.
+#
+# shellcheck disable=SC2317 # the tests are called by their names in an array
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+httpd=${HTTPD:-$here/../build/examples/httpd}
+tmp=
+server_pid='' server_out='' server_port=''
+strict_pid='' strict_out='' strict_port=''
+cr=$'\r'
+# Patience for a slow machine: nothing waits for it when things go well.
+patience=30
+
+tests=(
+	whole_file head_has_no_body content_types date_and_length empty_file big_file
+	encoded_names bad_encoding
+	index_page listing_page listing_is_escaped slash_is_added redirect_stays_here
+	range_first_byte range_middle range_to_end range_suffix range_long_suffix
+	range_clamped range_unsatisfiable range_bad_syntax range_ignored_by_head
+	range_multiple range_too_much if_range
+	etag_matches etag_list etag_differs modified_since date_forms if_match
+	not_found no_way_out links_inside fifo_refused
+	method_not_allowed method_unknown bodies_end_connection
+	bad_requests old_and_new_versions host_required
+	long_header long_target many_headers
+	keep_alive keep_alive_http10 close_http10 connection_close pipelined
+	byte_by_byte half_closed parallel
+	stalled_request idle_connection connection_limit access_log sigint
+	version_and_usage sigterm_idle sigterm_grace
+)
+
+cleanup()
+{
+	local pid
+
+	for pid in $server_pid $strict_pid; do
+		kill -KILL "$pid" 2>/dev/null
+	done
+	[[ $tmp ]] && rm -rf "$tmp"
+}
+
+bail()
+{
+	echo "Bail out! $1"
+	exit 1
+}
+
+complain()
+{
+	failed=1
+	printf '# %s\n' "${1//$'\n'/$'\n'# }"
+}
+
+# --- the tree that is served -------------------------------------------------
+
+make_tree()
+{
+	tmp=$(mktemp -d "${TMPDIR:-/tmp}/httpd.XXXXXX") || bail "no temporary directory"
+	mkdir -p "$tmp"/root/{site,dir/sub}
+	cd "$tmp/root" || bail "no tree"
+	printf 0123456789 > ten.txt
+	printf 'a page\n' > site/index.html
+	printf 'with a space\n' > 'dir/a b.txt'
+	printf 'with a percent\n' > 'dir/100%.txt'
+	printf 'with markup\n' > 'dir/<b>&"c".txt'
+	: > empty.txt
+	: > picture.PNG
+	: > unknown.qqq
+	: > dir/.hidden
+	printf 'secret\n' > ../secret
+	ln -s ten.txt link
+	ln -s ../secret escape
+	ln -s .. up
+	mkfifo fifo
+	head -c 300000 /dev/urandom > big
+	touch -d '2020-02-02 02:02:02 UTC' ten.txt
+}
+
+# --- servers -----------------------------------------------------------------
+
+# start_server PREFIX OPTION...: sets PREFIX_pid, PREFIX_out and PREFIX_port.
+start_server()
+{
+	local prefix=$1 out line
+	shift
+
+	exec {out}< <(exec "$httpd" --root "$tmp/root" --port 0 "$@" 2>&1)
+	printf -v "${prefix}_pid" %s $!
+	printf -v "${prefix}_out" %s "$out"
+	IFS= read -r -t "$patience" -u "$out" line || line='nothing'
+	[[ $line =~ ^listening\ on\ port\ ([0-9]+)$ ]] || bail "the server says: $line"
+	printf -v "${prefix}_port" %s "${BASH_REMATCH[1]}"
+}
+
+# --- requests ----------------------------------------------------------------
+
+connect()
+{
+	exec {sock}<>"/dev/tcp/127.0.0.1/$port"
+}
+
+disconnect()
+{
+	exec {sock}>&-
+}
+
+say()
+{
+	# shellcheck disable=SC2059 # callers write \r\n in their requests
+	printf "$1" >&"$sock"
+}
+
+# Sets status, head and body from what comes until the server closes.
+hear_all()
+{
+	local text=
+
+	IFS= read -r -d '' -t "$patience" -u "$sock" text
+	[[ $? -gt 128 ]] && complain "no end of the connection in $patience seconds"
+	split_reply "$text"
+}
+
+split_reply()
+{
+	reply=$1
+	head=${1%%"$cr"$'\n'"$cr"$'\n'*}$cr$'\n'
+	body=
+	[[ $1 == *"$cr"$'\n'"$cr"$'\n'* ]] && body=${1#*"$cr"$'\n'"$cr"$'\n'}
+	status=
+	[[ $head =~ ^HTTP/1\.1\ ([0-9]+)\  ]] && status=${BASH_REMATCH[1]}
+}
+
+# Sets status, head and body from one answer, by its Content-Length.
+hear_one()
+{
+	local line text=
+
+	while IFS= read -r -t "$patience" -u "$sock" line; do
+		text+=$line$'\n'
+		[[ $line == "$cr" ]] && break
+	done
+	split_reply "$text"
+	[[ ! $text =~ Content-Length:\ ([0-9]+) ]] || ((BASH_REMATCH[1] == 0)) ||
+		IFS= read -r -N "${BASH_REMATCH[1]}" -t "$patience" -u "$sock" body
+}
+
+# raw TEXT: a connection for whatever TEXT is
+raw()
+{
+	connect
+	say "$1"
+	hear_all
+	disconnect
+}
+
+# ask 'METHOD TARGET' [HEADER]...
+ask()
+{
+	local text="${1//%/%%} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n" header
+	shift
+
+	for header; do
+		text+="${header//%/%%}\r\n"
+	done
+	raw "$text\r\n"
+}
+
+# --- expectations ------------------------------------------------------------
+
+want_status()
+{
+	[[ $status == "$1" ]] || complain "wanted status $1, got: $reply"
+}
+
+want_header()
+{
+	[[ $head == *$'\n'"$1$cr"$'\n'* ]] || complain "wanted '$1' in: $head"
+}
+
+want_no_header()
+{
+	[[ $head != *$'\n'"$1:"* ]] || complain "did not want $1 in: $head"
+}
+
+want_body()
+{
+	[[ $body == "$1" ]] || complain "wanted body '$1', got '$body'"
+}
+
+want_in_body()
+{
+	[[ $body == *"$1"* ]] || complain "wanted '$1' in: $body"
+}
+
+header_value()
+{
+	value=
+	[[ $head =~ $'\n'"$1: "([^$cr]*) ]] && value=${BASH_REMATCH[1]}
+}
+
+# --- files -------------------------------------------------------------------
+
+whole_file()
+{
+	ask 'GET /ten.txt'
+	want_status 200
+	want_body 0123456789
+	want_header 'Last-Modified: Sun, 02 Feb 2020 02:02:02 GMT'
+	want_header 'Accept-Ranges: bytes'
+	ask 'GET http://elsewhere/ten.txt?a=b'
+	want_body 0123456789
+	ask 'GET //dir/..//ten.txt'
+	want_body 0123456789
+}
+
+head_has_no_body()
+{
+	ask 'HEAD /ten.txt'
+	want_status 200
+	want_header 'Content-Length: 10'
+	want_body ''
+	ask 'HEAD /none'
+	want_status 404
+	want_body ''
+	ask 'HEAD /dir/'
+	want_status 200
+	want_body ''
+}
+
+content_types()
+{
+	ask 'HEAD /ten.txt'
+	want_header 'Content-Type: text/plain; charset=utf-8'
+	ask 'HEAD /picture.PNG'
+	want_header 'Content-Type: image/png'
+	ask 'HEAD /unknown.qqq'
+	want_header 'Content-Type: application/octet-stream'
+}
+
+date_and_length()
+{
+	local form='^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$'
+
+	ask 'GET /ten.txt'
+	want_header 'Content-Length: 10'
+	header_value Date
+	[[ $value =~ $form ]] || complain "Date is '$value'"
+}
+
+empty_file()
+{
+	ask 'GET /empty.txt'
+	want_status 200
+	want_header 'Content-Length: 0'
+	want_body ''
+	ask 'GET /empty.txt' 'Range: bytes=0-0'
+	want_status 200
+}
+
+big_file()
+{
+	curl -sS -m "$patience" -o "$tmp/got" "$url/big" || complain 'curl failed'
+	cmp "$tmp/got" big || complain 'not the same bytes'
+	curl -sS -m "$patience" -r 100000-199999 -o "$tmp/got" "$url/big" || complain 'curl failed'
+	cmp -n 100000 "$tmp/got" big 0 100000 || complain 'not the same bytes in the range'
+}
+
+encoded_names()
+{
+	ask 'GET /dir/a%20b.txt'
+	want_body $'with a space\n'
+	ask 'GET /dir/100%25.txt'
+	want_body $'with a percent\n'
+	ask 'GET /%74en%2etxt'
+	want_body 0123456789
+	ask 'GET /dir/%3Cb%3e%26%22c%22.txt'
+	want_body $'with markup\n'
+}
+
+bad_encoding()
+{
+	local target
+
+	for target in /%zz /ten.txt% /ten.txt%2 /ten.txt%00; do
+		ask "GET $target"
+		want_status 400
+	done
+}
+
+# --- directories -------------------------------------------------------------
+
+index_page()
+{
+	ask 'GET /site/'
+	want_status 200
+	want_body $'a page\n'
+	want_header 'Content-Type: text/html; charset=utf-8'
+}
+
+listing_page()
+{
+	local -a names=()
+	local rest
+
+	ask 'GET /dir/'
+	want_status 200
+	want_header 'Content-Type: text/html; charset=utf-8'
+	rest=$body
+	while [[ $rest =~ href=\"([^\"]*)\"(.*) ]]; do
+		names+=("${BASH_REMATCH[1]}")
+		rest=${BASH_REMATCH[2]}
+	done
+	[[ ${names[*]} == '../ 100%25.txt %3Cb%3E%26%22c%22.txt a%20b.txt sub/' ]] ||
+		complain "links: ${names[*]}"
+	ask 'GET /'
+	want_in_body '<a href="ten.txt">ten.txt</a>'
+	[[ $body != *'../'* ]] || complain 'the root has a parent'
+}
+
+listing_is_escaped()
+{
+	ask 'GET /dir/'
+	want_in_body '>&lt;b&gt;&amp;&quot;c&quot;.txt<'
+	[[ $body != *'<b>'* ]] || complain 'a name got out as markup'
+}
+
+slash_is_added()
+{
+	ask 'GET /site'
+	want_status 301
+	want_header 'Location: /site/'
+	ask 'GET /dir/sub?x=1'
+	want_header 'Location: /dir/sub/?x=1'
+	ask 'GET /ten.txt/'
+	want_status 404
+}
+
+redirect_stays_here()
+{
+	ask 'GET //site'
+	want_header 'Location: /site/'
+	ask 'GET /%2fsite'
+	want_status 403
+	want_no_header Location
+}
+
+# --- ranges ------------------------------------------------------------------
+
+range_first_byte()
+{
+	ask 'GET /ten.txt' 'Range: bytes=0-0'
+	want_status 206
+	want_header 'Content-Range: bytes 0-0/10'
+	want_header 'Content-Length: 1'
+	want_body 0
+}
+
+range_middle()
+{
+	ask 'GET /ten.txt' 'Range: BYTES= 3-5 '
+	want_status 206
+	want_body 345
+}
+
+range_to_end()
+{
+	ask 'GET /ten.txt' 'Range: bytes=7-'
+	want_header 'Content-Range: bytes 7-9/10'
+	want_body 789
+	ask 'GET /ten.txt' 'Range: bytes=9-'
+	want_body 9
+}
+
+range_suffix()
+{
+	ask 'GET /ten.txt' 'Range: bytes=-1'
+	want_header 'Content-Range: bytes 9-9/10'
+	want_body 9
+}
+
+range_long_suffix()
+{
+	ask 'GET /ten.txt' 'Range: bytes=-100'
+	want_status 206
+	want_header 'Content-Range: bytes 0-9/10'
+	want_body 0123456789
+}
+
+range_clamped()
+{
+	ask 'GET /ten.txt' 'Range: bytes=8-99999999999999999999999'
+	want_header 'Content-Range: bytes 8-9/10'
+	want_body 89
+}
+
+range_unsatisfiable()
+{
+	local range
+
+	for range in 10- 10-20 -0 99999999999999999999999-; do
+		ask 'GET /ten.txt' "Range: bytes=$range"
+		want_status 416
+		want_header 'Content-Range: bytes */10'
+	done
+}
+
+range_bad_syntax()
+{
+	local range
+
+	for range in bytes=5-3 bytes=- bytes= bytes=a-b bytes=1-2x lines=1-2 bytes; do
+		ask 'GET /ten.txt' "Range: $range"
+		want_status 200
+		want_body 0123456789
+	done
+}
+
+range_ignored_by_head()
+{
+	ask 'HEAD /ten.txt' 'Range: bytes=0-0'
+	want_status 200
+	want_header 'Content-Length: 10'
+}
+
+range_multiple()
+{
+	local boundary
+
+	ask 'GET /ten.txt' 'Range: bytes=0-1, 20-30, -2'
+	want_status 206
+	header_value Content-Type
+	[[ $value =~ ^multipart/byteranges\;\ boundary=([0-9a-f]+)$ ]] ||
+		complain "Content-Type is '$value'"
+	boundary=${BASH_REMATCH[1]-}
+	header_value Content-Length
+	[[ $value == "${#body}" ]] || complain "length is $value and not ${#body}"
+	want_in_body "--$boundary$cr"$'\n'
+	want_in_body "Content-Range: bytes 0-1/10$cr"$'\n'"$cr"$'\n'"01$cr"$'\n'
+	want_in_body "Content-Range: bytes 8-9/10$cr"$'\n'"$cr"$'\n'"89$cr"$'\n'
+	[[ $body == *"--$boundary--$cr"$'\n' ]] || complain 'no last boundary'
+	ask 'GET /ten.txt' 'Range: bytes=3-3,20-30'
+	want_header 'Content-Range: bytes 3-3/10'
+	want_body 3
+}
+
+range_too_much()
+{
+	ask 'GET /ten.txt' 'Range: bytes=0-,0-,0-'
+	want_status 200
+	want_body 0123456789
+}
+
+if_range()
+{
+	ask 'HEAD /ten.txt'
+	header_value ETag
+	ask 'GET /ten.txt' 'Range: bytes=0-0' "If-Range: $value"
+	want_status 206
+	ask 'GET /ten.txt' 'Range: bytes=0-0' "If-Range: W/$value"
+	want_status 200
+	ask 'GET /ten.txt' 'Range: bytes=0-0' 'If-Range: "other"'
+	want_status 200
+	ask 'GET /ten.txt' 'Range: bytes=0-0' 'If-Range: Sun, 02 Feb 2020 02:02:02 GMT'
+	want_status 206
+	ask 'GET /ten.txt' 'Range: bytes=0-0' 'If-Range: Sun, 02 Feb 2020 02:02:03 GMT'
+	want_status 200
+}
+
+# --- conditions --------------------------------------------------------------
+
+etag_matches()
+{
+	ask 'HEAD /ten.txt'
+	header_value ETag
+	ask 'GET /ten.txt' "If-None-Match: $value"
+	want_status 304
+	want_header "ETag: $value"
+	want_no_header Content-Length
+	want_body ''
+	ask 'GET /ten.txt' 'If-None-Match: *'
+	want_status 304
+}
+
+etag_list()
+{
+	ask 'HEAD /ten.txt'
+	header_value ETag
+	ask 'GET /ten.txt' "If-None-Match: \"a,b\", W/$value"
+	want_status 304
+	ask 'GET /ten.txt' 'If-None-Match: "x"' "If-None-Match: $value"
+	want_status 304
+}
+
+etag_differs()
+{
+	ask 'GET /ten.txt' 'If-None-Match: "x", W/"y"' \
+		'If-Modified-Since: Sun, 02 Feb 2020 02:02:02 GMT'
+	want_status 200
+}
+
+modified_since()
+{
+	ask 'GET /ten.txt' 'If-Modified-Since: Sun, 02 Feb 2020 02:02:02 GMT'
+	want_status 304
+	ask 'GET /ten.txt' 'If-Modified-Since: Sun, 02 Feb 2020 02:02:01 GMT'
+	want_status 200
+	ask 'GET /ten.txt' 'If-Modified-Since: yesterday'
+	want_status 200
+}
+
+date_forms()
+{
+	ask 'GET /ten.txt' 'If-Modified-Since: Sunday, 02-Feb-20 02:02:02 GMT'
+	want_status 304
+	ask 'GET /ten.txt' 'If-Modified-Since: Sun Feb  2 02:02:02 2020'
+	want_status 304
+}
+
+if_match()
+{
+	ask 'HEAD /ten.txt'
+	header_value ETag
+	ask 'GET /ten.txt' "If-Match: $value"
+	want_status 200
+	ask 'GET /ten.txt' 'If-Match: "other"'
+	want_status 412
+	ask 'GET /ten.txt' 'If-Unmodified-Since: Sun, 02 Feb 2020 02:02:01 GMT'
+	want_status 412
+}
+
+# --- what is not served ------------------------------------------------------
+
+not_found()
+{
+	local long
+
+	ask 'GET /none'
+	want_status 404
+	want_header 'Content-Type: text/html; charset=utf-8'
+	want_in_body '404 Not Found'
+	printf -v long '%300s' ''
+	ask "GET /${long// /x}"
+	want_status 404
+}
+
+no_way_out()
+{
+	local target
+
+	for target in /../secret /dir/../../secret /%2e%2e/secret /..%2fsecret /escape \
+		      /up/secret "/%2f$tmp/secret"; do
+		ask "GET $target"
+		[[ $status == 403 || $status == 404 ]] || complain "$target: $reply"
+		[[ $reply != *secret* ]] || complain "$target got out: $reply"
+	done
+}
+
+links_inside()
+{
+	ask 'GET /link'
+	want_status 200
+	want_body 0123456789
+}
+
+fifo_refused()
+{
+	ask 'GET /fifo'
+	want_status 403
+}
+
+# --- requests that are not understood ----------------------------------------
+
+method_not_allowed()
+{
+	local method
+
+	for method in PUT DELETE OPTIONS TRACE; do
+		ask "$method /ten.txt"
+		want_status 405
+		want_header 'Allow: GET, HEAD'
+	done
+	ask 'OPTIONS *'
+	want_status 405
+}
+
+method_unknown()
+{
+	ask 'BREW /ten.txt'
+	want_status 501
+	ask 'get /ten.txt'
+	want_status 501
+}
+
+# What follows a body that is not read must never be taken for a request.
+bodies_end_connection()
+{
+	local inner='GET /ten.txt HTTP/1.1\r\nHost: a\r\n\r\n'
+
+	raw "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 34\r\n\r\n$inner"
+	want_status 405
+	want_header 'Connection: close'
+	[[ $reply != *0123456789* ]] || complain 'a body was taken for a request'
+	raw 'GET /ten.txt HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
+	want_status 200
+	want_header 'Connection: close'
+	raw 'GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n'
+	want_status 400
+	raw 'GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n'
+	want_status 400
+}
+
+bad_requests()
+{
+	local text
+
+	for text in '\x16\x03\x01\x02' 'GET\r\n\r\n' 'GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n' \
+		    'GET / HTTP/x.y\r\n\r\n' 'GET / FTP/1.1\r\n\r\n' 'GE@T / HTTP/1.1\r\n\r\n' \
+		    'GET ten.txt HTTP/1.1\r\nHost: a\r\n\r\n' \
+		    'GET * HTTP/1.1\r\nHost: a\r\n\r\n' \
+		    'GET / HTTP/1.1\r\nHost : a\r\n\r\n' \
+		    'GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n' \
+		    'GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n' \
+		    'GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n'; do
+		raw "$text"
+		[[ $status == 400 ]] || complain "$text: $reply"
+		want_header 'Connection: close'
+	done
+}
+
+old_and_new_versions()
+{
+	raw 'GET / HTTP/2.0\r\nHost: a\r\n\r\n'
+	want_status 505
+	raw 'GET /ten.txt HTTP/1.9\r\nHost: a\r\nConnection: close\r\n\r\n'
+	want_status 200
+	raw '\r\n\r\nGET /ten.txt HTTP/1.0\r\n\r\n'
+	want_status 200
+}
+
+host_required()
+{
+	raw 'GET / HTTP/1.1\r\n\r\n'
+	want_status 400
+	raw 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'
+	want_status 400
+	raw 'GET /ten.txt HTTP/1.0\r\n\r\n'
+	want_status 200
+}
+
+long_header()
+{
+	local long
+
+	printf -v long '%9000s' ''
+	ask 'GET /ten.txt' "X: ${long// /x}"
+	want_status 431
+	printf -v long '%6000s' ''
+	ask 'GET /ten.txt' "X: ${long// /x}"
+	want_status 200
+}
+
+long_target()
+{
+	local long
+
+	printf -v long '%9000s' ''
+	ask "GET /${long// /x}"
+	want_status 414
+	printf -v long '%5000s' ''
+	ask "GET /${long// /x}"
+	want_status 414
+}
+
+many_headers()
+{
+	local i text=
+
+	for ((i = 0; i < 100; i++)); do
+		text+="X$i: 1\r\n"
+	done
+	raw "GET / HTTP/1.1\r\nHost: a\r\n$text\r\n"
+	want_status 431
+}
+
+# --- connections -------------------------------------------------------------
+
+keep_alive()
+{
+	local connects
+
+	connects=$(curl -sS -m "$patience" -o /dev/null -w '%{num_connects}' "$url/ten.txt?[1-9]")
+	[[ $connects == 100000000 ]] || complain "connections for each request: $connects"
+}
+
+keep_alive_http10()
+{
+	connect
+	say 'GET /ten.txt HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'
+	hear_one
+	want_header 'Connection: keep-alive'
+	want_body 0123456789
+	say 'GET /ten.txt HTTP/1.0\r\n\r\n'
+	hear_all
+	disconnect
+	want_body 0123456789
+}
+
+close_http10()
+{
+	raw 'GET /ten.txt HTTP/1.0\r\n\r\n'
+	want_status 200
+	want_header 'Connection: close'
+	want_body 0123456789
+}
+
+connection_close()
+{
+	local end=' HTTP/1.1\r\nHost: a\r\n'
+
+	ask 'GET /ten.txt'
+	want_header 'Connection: close'
+	raw "GET /none$end\r\nGET /ten.txt${end}Connection: close\r\n\r\n"
+	want_status 404
+	want_no_header Connection
+	want_in_body 0123456789
+}
+
+pipelined()
+{
+	local end=' HTTP/1.1\r\nHost: a\r\n' text
+	local -a heads
+
+	text="GET /ten.txt$end\r\nHEAD /ten.txt$end\r\nGET /site/$end\r\nPUT /x$end\r\n"
+	raw "${text}GET /ten.txt${end}Connection: close\r\n\r\n"
+	mapfile -t heads <<< "$reply"
+	heads=("${heads[@]//[!A-Z0-9 .\/]/}")
+	[[ ${heads[*]} =~ 1\.1\ 200.*1\.1\ 200.*1\.1\ 200.*1\.1\ 405.*1\.1\ 200 ]] ||
+		complain "five answers: $reply"
+	[[ $reply == *0123456789HTTP*'a page'$'\n'HTTP*0123456789 ]] ||
+		complain "their bodies: $reply"
+}
+
+byte_by_byte()
+{
+	local text=$'GET /ten.txt HTTP/1.1\r\nHost: test\r\nX-Empty:\r\nConnection: close\r\n\r\n' i
+
+	connect
+	for ((i = 0; i < ${#text}; i++)); do
+		printf %s "${text:i:1}" >&"$sock"
+	done
+	hear_all
+	disconnect
+	want_status 200
+	want_body 0123456789
+}
+
+half_closed()
+{
+	local text
+
+	text=$(perl -MIO::Socket::INET -e '
+		my $sock = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$ARGV[0]") or die;
+		print $sock "GET /ten.txt HTTP/1.1\r\nHost: a\r\n\r\n";
+		shutdown($sock, 1);
+		local $/;
+		print <$sock>;' "$port")
+	split_reply "$text"
+	want_status 200
+	want_body 0123456789
+}
+
+parallel()
+{
+	local line good=0
+
+	while read -r line; do
+		[[ $line == '200 300000' ]] && ((good++))
+	done < <(curl -sS -m 60 -Z --parallel-immediate --parallel-max 100 -o /dev/null \
+		-w '%{http_code} %{size_download}\n' "$url/big?[1-100]" 2>&1)
+	((good == 100)) || complain "$good of 100 were right"
+}
+
+# --- limits: a second server with little patience ----------------------------
+
+stalled_request()
+{
+	local port=$strict_port
+
+	raw 'GET / HTTP/1.1\r\nHo'
+	want_status 408
+	want_header 'Connection: close'
+}
+
+idle_connection()
+{
+	local port=$strict_port
+
+	connect
+	hear_all
+	disconnect
+	[[ -z $reply ]] || complain "an idle connection got: $reply"
+}
+
+# The first connection is known to be counted once it has had an answer.
+connection_limit()
+{
+	local port=$strict_port first tries
+
+	ask_until_200
+	connect
+	first=$sock
+	say 'GET /ten.txt HTTP/1.1\r\nHost: a\r\n\r\n'
+	hear_one
+	want_status 200
+	ask 'GET /ten.txt'
+	want_status 503
+	want_header 'Retry-After: 1'
+	exec {first}>&-
+	ask_until_200
+}
+
+# The server learns of a closed connection some time after it was closed.
+ask_until_200()
+{
+	for ((tries = 0; tries < 1000; tries++)); do
+		ask 'GET /ten.txt'
+		[[ $status == 200 ]] && return
+	done
+	complain 'the limit stays reached'
+}
+
+access_log()
+{
+	local port=$strict_port line
+	local form='^127\.0\.0\.1 - - \[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} [-+][0-9]{4}\] '
+	local wanted='"GET /log\x22me\x1b HTTP/1.1" 400 '
+
+	ask_until_200
+	ask 'GET /log"me\x1b'
+	while IFS= read -r -t "$patience" -u "$strict_out" line; do
+		[[ $line == *'/log'* ]] && break
+	done
+	[[ $line =~ $form && $line == *"$wanted"* ]] || complain "the log says: $line"
+}
+
+sigint()
+{
+	kill -INT "$strict_pid"
+	wait "$strict_pid"
+	want_end $? "$strict_out"
+	strict_pid=
+}
+
+# --- the end -----------------------------------------------------------------
+
+version_and_usage()
+{
+	[[ $("$httpd" --version) == *[0-9].[0-9]* ]] || complain 'no version'
+	"$httpd" --port 65536 > "$tmp/usage" 2>&1 && complain 'took port 65536'
+	[[ $(< "$tmp/usage") == *65535* ]] || complain "usage: $(< "$tmp/usage")"
+}
+
+# want_end STATUS OUT
+want_end()
+{
+	local text=
+
+	(($1 == 0)) || complain "ended with status $1"
+	IFS= read -r -d '' -t "$patience" -u "$2" text
+	[[ $text =~ requests\ +[1-9] && $text =~ fibers_spawned\ +[1-9] ]] ||
+		complain "the counters: $text"
+	[[ $text =~ errors\ +0$'\n' ]] || complain "it counted errors: $text"
+}
+
+# One connection is idle and one in the middle of a request.
+sigterm_idle()
+{
+	connect
+	busy=$sock
+	say 'GET /ten.txt HTTP/1.1\r\nHost: a\r\n\r\n'
+	hear_one
+	say 'GET /ten.txt HT'
+	connect
+	say 'GET /ten.txt HTTP/1.1\r\nHost: a\r\n\r\n'
+	hear_one
+	want_status 200
+	kill -TERM "$server_pid"
+	hear_all
+	disconnect
+	[[ -z $reply ]] || complain "the idle connection got: $reply"
+}
+
+# The grace period is for requests like this one.
+sigterm_grace()
+{
+	sock=$busy
+	say 'TP/1.1\r\nHost: a\r\n\r\n'
+	hear_all
+	disconnect
+	want_status 200
+	want_header 'Connection: close'
+	wait "$server_pid"
+	want_end $? "$server_out"
+	server_pid=
+}
+
+main()
+{
+	local number=0 name
+
+	echo 'TAP version 13'
+	if [[ -z ${HTTPD-} && ! -e /dev/kfiber ]]; then
+		echo '1..0 # SKIP the module is not loaded'
+		exit 0
+	fi
+	echo "1..${#tests[@]}"
+	[[ -x $httpd ]] || bail "$httpd is not there: make it, or set HTTPD"
+	httpd=$(cd "$(dirname "$httpd")" && pwd)/${httpd##*/}
+	trap cleanup EXIT
+	make_tree
+	start_server server
+	start_server strict --idle 1 --max-connections 1 --verbose
+	port=$server_port
+	url=http://127.0.0.1:$port
+	bad=0
+	for name in "${tests[@]}"; do
+		failed=0
+		"$name"
+		((failed == 0)) && echo "ok $((++number)) ${name//_/ }" && continue
+		echo "not ok $((++number)) ${name//_/ }"
+		bad=1
+	done
+	exit $bad
+}
+
+main

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Stacks grow by page faults and end at their guard. */
+#include <errno.h>
+#include <fcntl.h>
+#include <kfiber/kfiber.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+
+#define KIB 1024ul
+
+static int run(size_t stack_bytes_max, int (*fn)(void *), void *arg)
+{
+	struct kf_config config = {
+		.size = sizeof(config), .processors = 2, .stack_bytes_max = stack_bytes_max,
+	};
+
+	return kf_run(&config, fn, arg);
+}
+
+/* Recurses until @bytes of stack are used; checks them all on the way back. */
+static __attribute__((noinline)) long go_deep(uintptr_t top, size_t bytes)
+{
+	volatile unsigned char frame[512];
+	long bad = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(frame); i++)
+		frame[i] = (unsigned char)(bytes + i);
+	if (top - (uintptr_t)frame < bytes)
+		bad = go_deep(top, bytes);
+	for (i = 0; i < sizeof(frame); i++)
+		bad += frame[i] != (unsigned char)(bytes + i);
+	return bad;
+}
+
+static void *deep_fiber(void *arg)
+{
+	size_t bytes = (size_t)arg;
+
+	return (void *)go_deep((uintptr_t)__builtin_frame_address(0), bytes);
+}
+
+static int deep_once(size_t stack_size, size_t bytes)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .stack_size = stack_size };
+	kf_fiber_t fiber;
+	void *value;
+
+	if (kf_spawn(&fiber, &attr, deep_fiber, (void *)bytes) || kf_join(fiber, &value))
+		return -1;
+	return value ? -2 : 0;
+}
+
+static int deep_200k(void *arg)
+{
+	return deep_once(0, 190 * KIB);			/* 192 KiB is all there is */
+}
+
+TEST(recursion_through_the_default_stack)
+{
+	ASSERT_EQ(0, run(0, deep_200k, NULL));
+}
+
+static int deep_larger(void *arg)
+{
+	struct kf_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
+	int err;
+
+	kf_stats(&before);
+	err = deep_once(1024 * KIB, 900 * KIB);
+	kf_stats(&after);
+	if (err)
+		return err;
+	/* Doubling: 225 pages, and nowhere near as many faults. */
+	return after.stack_faults - before.stack_faults;
+}
+
+TEST(growth_doubles)
+{
+	int faults = run(0, deep_larger, NULL);
+
+	ASSERT_GE(faults, 1);
+	ASSERT_LE(faults, 12);
+}
+
+static int deep_many(void *arg)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .stack_size = 512 * KIB };
+	kf_fiber_t fibers[200];
+	void *value;
+	long i, bad = 0;
+
+	for (i = 0; i < 200; i++)
+		if (kf_spawn(&fibers[i], &attr, deep_fiber, (void *)(i * 2 * KIB)))
+			return -1;
+	for (i = 0; i < 200; i++)
+		bad += kf_join(fibers[i], &value) || value;
+	return bad;
+}
+
+TEST(many_stacks_of_different_depth)
+{
+	ASSERT_EQ(0, run(0, deep_many, NULL));
+}
+
+/* The kernel writes to a stack that has not been touched there yet. */
+static int read_into_stack(void *arg)
+{
+	volatile unsigned char buffer[100 * KIB];
+	int fd = open("/dev/zero", O_RDONLY);
+	size_t i;
+
+	if (read(fd, (void *)buffer, sizeof(buffer)) != sizeof(buffer))
+		return 1;
+	close(fd);
+	for (i = 0; i < sizeof(buffer); i++)
+		if (buffer[i])
+			return 2;
+	return 0;
+}
+
+TEST(the_kernel_grows_stacks_too)
+{
+	ASSERT_EQ(0, run(0, read_into_stack, NULL));
+}
+
+/* A signal frame on a stack with one page: most of it lies below. */
+static void on_signal(int signal)
+{
+	volatile char frame[3000];
+
+	memset((void *)frame, signal, sizeof(frame));
+}
+
+static int signal_on_stack(void *arg)
+{
+	signal(SIGUSR1, on_signal);
+	return raise(SIGUSR1);
+}
+
+TEST(signal_frames_grow_stacks)
+{
+	ASSERT_EQ(0, run(0, signal_on_stack, NULL));
+}
+
+/* What the child found out about its end, for the parent. */
+struct report {
+	uintptr_t stack;
+	uintptr_t address;
+	int code;
+	int signal;
+};
+
+static struct report *report;
+
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+	report->signal = signal;
+	report->code = info->si_code;
+	report->address = (uintptr_t)info->si_addr;
+	_exit(0);
+}
+
+static void catch_faults(void)
+{
+	static char stack[64 << 10];
+	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct sigaction action = {
+		.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK,
+	};
+
+	sigaltstack(&alternate, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGBUS, &action, NULL);
+}
+
+static int overflow(void *arg)
+{
+	catch_faults();
+	report->stack = (uintptr_t)__builtin_frame_address(0);
+	return (int)go_deep(report->stack, 1ul << 30);
+}
+
+/* Runs @fn in a child that ends by a fault. */
+static void run_to_fault(struct __test_metadata *_metadata, size_t max, int (*fn)(void *))
+{
+	int status;
+	pid_t child;
+
+	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, report);
+	child = fork();
+	if (!child)
+		_exit(run(max, fn, NULL) ? 1 : 2);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	ASSERT_EQ(0, WEXITSTATUS(status));
+}
+
+TEST(overflow_is_a_segv_in_the_guard)
+{
+	uintptr_t top;
+
+	run_to_fault(_metadata, 0, overflow);
+	ASSERT_EQ(SIGSEGV, report->signal);
+	ASSERT_EQ(SEGV_MAPERR, report->code);
+	/* 192 KiB below the top, which is less than a page above the first frame. */
+	top = (report->stack + 4095) & ~4095ul;
+	ASSERT_LT(report->address, top - 192 * KIB);
+	ASSERT_GE(report->address, top - 256 * KIB);
+}
+
+TEST(the_stack_limit_is_a_sigbus)
+{
+	run_to_fault(_metadata, 64 * KIB, overflow);
+	ASSERT_EQ(SIGBUS, report->signal);
+}
+
+TEST_HARNESS_MAIN
