@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One connection: requests in, one after the other. */
+#include <errno.h>
+#include <kfiber/kfiber.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "httpd.h"
+
+#define NSEC_PER_SEC	1000000000ull
+#define LINGER_SECONDS	2
+
+static void set_timeout(int fd, int option, unsigned int seconds)
+{
+	const struct timeval time = { .tv_sec = seconds };
+
+	setsockopt(fd, SOL_SOCKET, option, &time, sizeof(time));
+}
+
+static void conn_init(struct conn *conn, int fd, bool refused)
+{
+	conn->fd = fd;
+	atomic_init(&conn->idle, false);
+	conn->refused = refused;
+	conn->broken = false;
+	conn->linger = false;
+	conn->have = 0;
+	conn->peer[0] = '\0';
+	set_timeout(fd, SO_RCVTIMEO, options.idle_seconds);
+	set_timeout(fd, SO_SNDTIMEO, options.idle_seconds);
+	if (options.verbose)
+		log_peer(conn);
+}
+
+static ssize_t receive_some(struct conn *conn)
+{
+	ssize_t n;
+
+	do {
+		n = recv(conn->fd, conn->head + conn->have, sizeof(conn->head) - conn->have, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0)
+		conn->have += n;
+	return n;
+}
+
+/*
+ * The flag goes up before the look at server_stopping(), and
+ * drain_connections() looks at the flag after the latter was stored: one of the
+ * two sees the other.
+ */
+static bool wait_for_request(struct conn *conn)
+{
+	ssize_t n = 0;
+
+	atomic_store(&conn->idle, true);
+	if (!server_stopping())
+		n = receive_some(conn);
+	atomic_store(&conn->idle, false);
+	return n > 0;
+}
+
+/*
+ * The time is limited for the head as a whole, or a peer that sends a byte now
+ * and then would hold its connection for ever. Returns whether there is
+ * something to answer, which may be an error.
+ */
+static bool receive_request(struct conn *conn, struct request *req)
+{
+	uint64_t deadline;
+	size_t fed = 0;
+
+	if (!conn->have && !wait_for_request(conn))
+		return false;
+	deadline = kf_after(options.idle_seconds * NSEC_PER_SEC);
+	while (!request_feed(req, conn->head, conn->have, conn->have - fed)) {
+		ssize_t n;
+
+		fed = conn->have;
+		if (conn->have == sizeof(conn->head)) {
+			req->status = request_too_long(req);
+			return true;
+		}
+		n = receive_some(conn);
+		if (n < 0 && errno != EAGAIN)
+			return false;
+		if (!n)
+			return false;
+		if (n < 0 || kf_now() >= deadline) {
+			req->status = 408;
+			return true;
+		}
+	}
+	return true;
+}
+
+static void answer(struct reply *reply)
+{
+	const struct request *req = reply->req;
+
+	if (req->status)
+		reply_error(reply, req->status, "");
+	else if (reply->conn->refused)
+		reply_error(reply, 503, "Retry-After: 1\r\n");
+	else if (req->parser.method != HTTP_GET && req->parser.method != HTTP_HEAD)
+		reply_error(reply, 405, "Allow: GET, HEAD\r\n");
+	else
+		file_serve(reply);
+}
+
+/* Returns whether the connection goes on. */
+static bool serve_request(struct conn *conn, const struct request *req)
+{
+	struct reply reply;
+
+	reply_init(&reply, conn, req);
+	answer(&reply);
+	count(&counters.requests, 1);
+	if (reply.status == 500)
+		count(&counters.errors, 1);
+	if (options.verbose)
+		log_reply(&reply);
+	return reply.keep && !conn->broken;
+}
+
+static void consume(struct conn *conn, size_t len)
+{
+	conn->have -= len;
+	memmove(conn->head, conn->head + len, conn->have);
+}
+
+/* A client that asked for the end, and sent nothing after it, waits for it. */
+static bool client_is_done(const struct conn *conn, const struct request *req)
+{
+	return !req->status && !req->keep_alive && !req->has_body && conn->have == req->head_len;
+}
+
+static void serve_requests(struct conn *conn)
+{
+	struct request req;
+
+	for (;;) {
+		request_init(&req);
+		if (!receive_request(conn, &req))
+			return;
+		if (!serve_request(conn, &req))
+			break;
+		consume(conn, req.head_len);
+	}
+	conn->linger = !conn->broken && !client_is_done(conn, &req);
+}
+
+/*
+ * Closing a socket that has unread data, or gets some, sends a reset, which
+ * can overtake the answer; so read on until the client has seen its end.
+ */
+static void linger(struct conn *conn)
+{
+	uint64_t deadline = kf_after(LINGER_SECONDS * NSEC_PER_SEC);
+
+	shutdown(conn->fd, SHUT_WR);
+	set_timeout(conn->fd, SO_RCVTIMEO, 1);
+	while (recv(conn->fd, conn->head, sizeof(conn->head), 0) > 0 && kf_now() < deadline)
+		;
+}
+
+static void *run_connection(int fd, bool refused)
+{
+	struct conn conn;
+
+	conn_init(&conn, fd, refused);
+	server_add(&conn);
+	serve_requests(&conn);
+	if (conn.linger)
+		linger(&conn);
+	server_remove(&conn);
+	close(fd);
+	return NULL;
+}
+
+void *conn_main(void *fd)
+{
+	return run_connection((int)(intptr_t)fd, false);
+}
+
+void *conn_refuse(void *fd)
+{
+	return run_connection((int)(intptr_t)fd, true);
+}

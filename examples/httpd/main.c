@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Options, signals, start and end. */
+#include <argp.h>
+#include <errno.h>
+#include <kfiber/kfiber.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "httpd.h"
+
+#define MAX_PROCESSORS	4096
+#define MAX_CONNECTIONS	1000000
+/* A day: longer than any time-out that means something. */
+#define MAX_IDLE	86400
+
+const char *argp_program_version = "httpd (kfiber) 0.1";
+
+struct options options = {
+	.root = ".",
+	.port = 8080,
+	.max_connections = 1024,
+	.idle_seconds = 30,
+};
+
+static const struct argp_option argp_options[] = {
+	{ "root", 'r', "DIR", 0, "Serve the files below DIR (default: .)", 0 },
+	{ "port", 'p', "PORT", 0, "Listen on PORT, 0 for any free one (default: 8080)", 0 },
+	{ "bind", 'b', "ADDR", 0, "Listen on this numeric address only (default: all)", 0 },
+	{ "processors", 'P', "N", 0, "Let N fibers run at once (default: one per CPU)", 0 },
+	{ "max-connections", 'c', "N", 0, "Answer 503 above N connections (default: 1024)", 0 },
+	{ "idle", 'i', "SECONDS", 0, "Close connections idle for so long (default: 30)", 0 },
+	{ "verbose", 'v', NULL, 0, "Write an access log to stdout, in common log format", 0 },
+	{ 0 }
+};
+
+static unsigned int parse_number(struct argp_state *state, const char *text, unsigned int min,
+				 unsigned int max)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || end == text || *end || *text == '-' || value < min || value > max)
+		argp_error(state, "'%s' is not a number from %u to %u", text, min, max);
+	return value;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	switch (key) {
+	case 'r':
+		options.root = arg;
+		return 0;
+	case 'p':
+		options.port = parse_number(state, arg, 0, UINT16_MAX);
+		return 0;
+	case 'b':
+		options.bind = arg;
+		return 0;
+	case 'P':
+		options.processors = parse_number(state, arg, 1, MAX_PROCESSORS);
+		return 0;
+	case 'c':
+		options.max_connections = parse_number(state, arg, 1, MAX_CONNECTIONS);
+		return 0;
+	case 'i':
+		options.idle_seconds = parse_number(state, arg, 1, MAX_IDLE);
+		return 0;
+	case 'v':
+		options.verbose = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.options = argp_options,
+	.parser = parse_option,
+	.doc = "Serve files by HTTP, with one fiber for each connection."
+	       "\vSIGINT and SIGTERM let the open connections finish, for 5 seconds at most, "
+	       "and print the counters. A second one ends the server at once.",
+};
+
+static void *wait_for_signals(void *arg)
+{
+	const sigset_t *set = arg;
+	int sig;
+
+	sigwait(set, &sig);
+	server_stop();
+	sigwait(set, &sig);
+	_exit(EXIT_FAILURE);
+}
+
+/*
+ * Every thread made after this inherits the mask, workers included, so that
+ * only the waiting thread ever takes these signals and no call is interrupted.
+ */
+static int start_signal_thread(void)
+{
+	static sigset_t set;
+	pthread_t thread;
+	int err;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	err = pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (err)
+		return -err;
+	err = pthread_create(&thread, NULL, wait_for_signals, &set);
+	if (err)
+		return -err;
+	pthread_detach(thread);
+	return 0;
+}
+
+/* A connection takes up to two descriptors; the soft limit is often 1024. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int fail(const char *what, int err)
+{
+	fprintf(stderr, "httpd: %s: %s\n", what, strerror(-err));
+	return EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+	struct kf_config config = { .size = sizeof(config) };
+	int ret;
+
+	argp_parse(&argp, argc, argv, 0, NULL, NULL);
+	config.processors = options.processors;
+	raise_file_limit();
+	ret = file_open_root(options.root);
+	if (ret)
+		return fail(options.root, ret);
+	ret = server_listen();
+	if (ret)
+		return fail("cannot listen", ret);
+	ret = start_signal_thread();
+	if (ret)
+		return fail("cannot wait for signals", ret);
+	mime_load();
+	ret = kf_run(&config, server_main, NULL);
+	mime_unload();
+	if (ret < 0)
+		return fail(ret == -ENOENT ? "/dev/kfiber (is the module loaded?)" :
+			    "cannot run fibers", ret);
+	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
+}
