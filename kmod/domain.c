@@ -158,11 +158,11 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	args->sleeps = d->sleeps;
 	args->wakeups = d->wakeups;
 	args->timers = d->timers;
-	args->next_calls = d->next_calls;
 	args->deaths = d->deaths;
 	raw_spin_unlock_irq(&d->lock);
 
 	args->stack_pages = atomic_long_read(&d->stack_pages);
 	args->stack_faults = atomic64_read(&d->stack_faults);
 	args->stack_refused = atomic64_read(&d->stack_refused);
+	args->next_calls = atomic64_read(&d->next_calls);
 }

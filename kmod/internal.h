@@ -240,12 +240,12 @@ struct kf_worker {
  * @sleeps: see there
  * @wakeups: see there
  * @timers: see there
- * @next_calls: see there
  * @deaths: see there
  * @released: the file is gone
  * @stack_pages: pages put into stacks
  * @stack_faults: see struct kfiber_stats
  * @stack_refused: see there
+ * @next_calls: see there
  * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
  * @dead: workers whose task has ended
  * @reap_work: clears @dead
@@ -297,13 +297,13 @@ struct kf_domain {
 	u64 sleeps;
 	u64 wakeups;
 	u64 timers;
-	u64 next_calls;
 	u64 deaths;
 
 	bool released;
 	atomic_long_t stack_pages;
 	atomic64_t stack_faults;
 	atomic64_t stack_refused;
+	atomic64_t next_calls;
 
 	struct irq_work dispatch_work;
 	struct llist_head dead;

@@ -253,6 +253,7 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 		if (err)
 			return err;
 	}
+	atomic64_inc(&d->next_calls);
 	w->in_module = true;
 	w->lost = false;
 	err = kf_worker_find_work(w, &args->fiber, offer);

@@ -5,12 +5,13 @@
 #
 # Usage: selftests/run_kselftest.sh [NAME]...
 #
-# Without names: all programs of build/selftests and the scripts beside this
-# one, and what the kernel's own tests (KUnit) found when the module was loaded.
+# Without names: the module's unit tests (KUnit), all programs of
+# build/selftests and the scripts beside this one.
 # Prints the TAP of each between two lines that tools/tap-sum knows. Each has
 # the time that "timeout=" in selftests/settings gives it, as kselftest has it.
 # Succeeds when it came to its end, whatever the tests said.
 
+PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
 programs=$here/../build/selftests
 timeout=$(sed -n 's/^timeout=//p' "$here/settings" 2>/dev/null)
@@ -37,15 +38,20 @@ run_named()
 	fi
 }
 
-# A suite is one test of KTAP's outer level; its cases are a level below.
-show_kunit()
+# The unit tests are modules of their own, which run when they are loaded, on a
+# kernel that has KUnit. A suite is one test of KTAP's outer level, so show its
+# cases, which are a level below.
+run_kunit()
 {
-	for results in /sys/kernel/debug/kunit/*/results; do
-		[ -r "$results" ] || continue
-		suite=$(basename "$(dirname "$results")")
-		echo "# selftests: kfiber: kunit-$suite"
-		sed -n 's/^    //p' "$results"
-		echo "# selftests: kfiber: kunit-$suite: exit 0"
+	for module in "$here/../build/kmod/$VM_KERNEL"/kmod/*_test.ko; do
+		[ -e "$module" ] || continue
+		name=$(basename "$module" .ko)
+		echo "# selftests: kfiber: $name"
+		insmod "$module" 2>&1
+		status=$?
+		sed -n 's/^    //p' /sys/kernel/debug/kunit/*/results
+		echo "# selftests: kfiber: $name: exit $status"
+		rmmod "$name"
 	done
 }
 
@@ -56,7 +62,7 @@ if [ $# -gt 0 ]; then
 	exit 0
 fi
 
-show_kunit
+run_kunit
 for program in "$programs"/* "$here"/*.sh; do
 	name=$(basename "$program")
 	[ -f "$program" ] && [ -x "$program" ] && [ "$name" != run_kselftest.sh ] && run_named "$name"

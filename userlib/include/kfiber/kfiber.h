@@ -26,6 +26,9 @@
 extern "C" {
 #endif
 
+/* The library hides all else. */
+#pragma GCC visibility push(default)
+
 /**
  * typedef kf_fiber_t - the name of a fiber
  *
@@ -129,7 +132,8 @@ int kf_detach(kf_fiber_t fiber);
  * kf_exit() - end the calling fiber
  * @value: for its joiner
  *
- * In the first fiber the int in @value is what kf_run() returns.
+ * In the first fiber the int in @value is what kf_run() returns. In a plain
+ * thread, which has no end of this kind, it traps.
  */
 void kf_exit(void *value) __attribute__((noreturn));
 
@@ -257,6 +261,8 @@ struct kf_stats {
  * Return: 0, -EINVAL (size too small), -ESRCH (no domain runs).
  */
 int kf_stats(struct kf_stats *stats);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * park.pml - one fiber's state word, its deadline and its timer
+ *
+ * A model of
+ *	userlib/src/park.c	kf_wait, kf_wait_once, kf_begin_wait, kf_set_deadline,
+ *				kf_end_wait, kf_publish_parked_critical, kf_wake
+ *	userlib/src/switch.c	kf_switch_critical, kf_arrive: when the stack is left
+ *	kmod/word.h		kf_word_woken
+ *	kmod/timer.c		kf_timer_arm, kf_timer_fired, kf_timer_look_locked
+ *
+ * One fiber waits for permits, for wake-ups and for time, in any order, with a
+ * deadline that comes, with one that never does (FAR), or with none. Two
+ * unparkers send it one kind each. Two workers resume it, so that what one
+ * worker still does for a wait that has ended (the ARM of its NEXT) meets the
+ * next wait. The clock counts on at any moment.
+ *
+ * Properties:
+ *	- the fiber comes to its end (no invalid end state): no wake-up and no
+ *	  time-out is lost. A time-out that waits for FAR is lost.
+ *	- it is in a queue once at most
+ *	- it is not resumed while something is on its stack
+ *	- "time is up" is not said early
+ *
+ * Abstracted:
+ *	- A loop around a compare-and-exchange is one step: its new value depends
+ *	  on nothing but the old one.
+ *	- Which queue a fiber is in (ring.pml), and that somebody looks there
+ *	  (idle.pml).
+ *	- Generations, death, the timer's slack, the growing distance of re-arming.
+ *	- Store buffers: the two places where a store comes before a load of
+ *	  something else ([C]) have both orders when there is no fence; every other
+ *	  store is followed by an atomic instruction before the next load.
+ *
+ * Wrong variants, one at a time:
+ *	WRONG_PUBLISH_EARLY	PARKED before the stack is left
+ *	WRONG_PUBLISH_BLIND	PARKED whatever came while PARKING
+ *	WRONG_UNPARK_STORE	unpark loads and stores: no compare-and-exchange
+ *	WRONG_FIBER_FENCE	no [C] in kf_set_deadline
+ *	WRONG_TIMER_FENCE	no [C] in kf_timer_look_locked
+ *	WRONG_DEADLINE_FIRST	the deadline before PARKING
+ *	WRONG_NO_REARM		the timer does not set itself for a later deadline
+ *	WRONG_NO_CLOCK		the fiber believes a timer without a look at the clock
+ *	WRONG_FIRED_SKIPS	a timer that was set again while it fired does not
+ *				look: an ARM that read an earlier wait's deadline wins
+ */
+
+#define MAX_NOW	2		/* the clock's last value */
+#define FAR	100		/* a deadline that does not come */
+#define NEVER	101
+
+#ifndef PERMITS
+#define PERMITS	1
+#endif
+#ifndef WAKES
+#define WAKES	1
+#endif
+#ifndef NAPS
+#define NAPS	1
+#endif
+
+/* The state word. */
+#define ACTIVE		0
+#define PARKING		1
+#define PARKED		2
+#define STATE		3
+#define PERMIT		4
+#define WAKE		8
+#define TIMEDOUT	16
+#define WAITS_WAKE	32
+
+byte word = ACTIVE;
+byte deadline = NEVER;
+byte armed = NEVER;
+byte now = 0;
+
+byte queued = 1;		/* times the fiber is in a queue */
+bool on_stack = false;
+bool ended = false;
+
+/* The timer. */
+bool timer_lock = false;
+bool timer_queued = false;
+byte timer_when = NEVER;
+
+/* The fiber's own: it may go on with any worker. */
+bool f_waits = false;		/* it is resumed within kf_wait_once() */
+byte f_awaited;
+byte f_deadline;
+byte f_naps = NAPS;
+byte f_taken[2];		/* of each kind: what it has seen */
+byte sent[2];			/* what the unparkers did before they called */
+
+#define AWAITED(w)	(((w) & WAITS_WAKE) -> WAKE : PERMIT)
+#define TOTAL(k)	((k) == 0 -> PERMITS : WAKES)
+
+inline push()
+{
+	assert(queued == 0);
+	queued++;
+}
+
+/* kf_wake() and kf_word_wake(): @flag comes, with the queueing. */
+inline wake(flag, old)
+{
+#ifdef WRONG_UNPARK_STORE
+	old = word;
+	if
+	:: (old & STATE) == PARKED && flag == AWAITED(old) ->
+		word = (old & ~(STATE | WAITS_WAKE)) | ACTIVE;
+		push()
+	:: else -> word = old | flag
+	fi
+#else
+	d_step {
+		old = word;
+		if
+		:: (old & STATE) == PARKED && flag == AWAITED(old) ->
+			word = (old & ~(STATE | WAITS_WAKE)) | ACTIVE
+		:: else ->
+			word = old | flag;
+			old = ACTIVE
+		fi
+	}
+	if
+	:: (old & STATE) == PARKED -> push()
+	:: else
+	fi;
+	old = 0
+#endif
+}
+
+inline wake_timedout(old)
+{
+	d_step {
+		old = word & STATE;
+		if
+		:: old == PARKED -> word = (word & ~(STATE | WAITS_WAKE)) | ACTIVE | TIMEDOUT
+		:: old == PARKING -> word = word | TIMEDOUT
+		:: else
+		fi
+	}
+	if
+	:: old == PARKED -> push()
+	:: else
+	fi;
+	old = 0
+}
+
+inline lock_timer()
+{
+	atomic { !timer_lock -> timer_lock = true }
+}
+
+/* kf_timer_arm() */
+inline arm(when)
+{
+	when = deadline;
+	if
+	:: when == NEVER
+	:: else ->
+		lock_timer();
+		if
+		:: !timer_queued || when < timer_when ->
+			armed = when;
+			d_step {
+				timer_when = when;
+				timer_queued = true
+			}
+		:: else
+		fi;
+		timer_lock = false
+	fi;
+	when = 0
+}
+
+/* kf_publish_parked_critical() */
+inline publish(old)
+{
+	d_step {
+		old = word;
+#ifdef WRONG_PUBLISH_BLIND
+		old = 0;
+#else
+		old = old & (AWAITED(old) | TIMEDOUT);
+#endif
+		if
+		:: old != 0 -> word = (word & ~(STATE | WAITS_WAKE)) | ACTIVE
+		:: else -> word = (word & ~STATE) | PARKED
+		fi
+	}
+	if
+	:: old != 0 -> push()
+	:: else
+	fi;
+	old = 0
+}
+
+inline store_deadline()
+{
+	deadline = f_deadline
+}
+
+inline load_armed(want)
+{
+	want = (armed > f_deadline)
+}
+
+proctype worker()
+{
+	byte old, when;
+	bool want_arm, early, taken;
+
+next:
+	do
+	:: ended -> goto out
+	:: atomic { queued > 0 ->
+			queued--;
+			assert(!on_stack);
+			on_stack = true;
+			assert((word & STATE) == ACTIVE)
+		};
+		break
+	od;
+
+	if
+	:: !f_waits -> goto choose
+	:: else
+	fi;
+
+	/* kf_wait_once() goes on. */
+	if
+	:: f_deadline != NEVER -> deadline = NEVER
+	:: else
+	fi;
+	d_step {		/* kf_end_wait() */
+		early = (word & TIMEDOUT) && !(word & f_awaited);
+		word = word & ~(f_awaited | TIMEDOUT)
+	}
+	if
+	:: early -> skip
+#ifdef WRONG_NO_CLOCK
+		;
+		if
+		:: f_deadline != NEVER -> assert(now >= f_deadline); goto choose
+		:: else
+		fi
+#endif
+	:: else -> goto choose
+	fi;
+
+wait:	/* The loop of kf_wait(). */
+	f_waits = true;
+	early = false;
+	if
+	:: !(word & f_awaited) && f_deadline != NEVER && now >= f_deadline -> goto choose
+	:: else
+	fi;
+
+	/* kf_begin_wait() */
+#ifdef WRONG_DEADLINE_FIRST
+	if
+	:: f_deadline != NEVER -> store_deadline(); load_armed(want_arm)
+	:: else
+	fi;
+#endif
+	d_step {
+		taken = ((word & f_awaited) != 0);
+		if
+		:: taken -> word = word & ~f_awaited
+		:: else ->
+			word = (word & ~STATE) | PARKING | (f_awaited == WAKE -> WAITS_WAKE : 0)
+		fi
+	}
+	if
+	:: taken ->
+		taken = false;
+#ifdef WRONG_DEADLINE_FIRST
+		want_arm = false;
+		deadline = NEVER;
+#endif
+		goto choose
+	:: else
+	fi;
+
+#ifndef WRONG_DEADLINE_FIRST
+	if
+	:: f_deadline != NEVER ->
+		if
+		:: store_deadline(); load_armed(want_arm)
+#ifdef WRONG_FIBER_FENCE
+		:: load_armed(want_arm); store_deadline()
+#endif
+		fi
+	:: else
+	fi;
+#endif
+
+	/* kf_switch_critical(): something else to run, or to the worker's loop. */
+	if
+	:: want_arm -> want_arm = false; arm(when)
+	:: skip
+	fi;
+#ifdef WRONG_PUBLISH_EARLY
+	publish(old);
+	on_stack = false;
+#else
+	on_stack = false;
+	publish(old);
+#endif
+	if
+	:: want_arm -> want_arm = false; arm(when)	/* NEXT */
+	:: else
+	fi;
+	goto next;
+
+choose:	/* The fiber's own program. */
+	skip;
+	d_step {
+		f_waits = false;
+		early = false;
+		f_awaited = 0;
+		f_deadline = 0
+	}
+	if
+	:: f_naps > 0 ->	/* kf_sleep(): only time ends it */
+		f_naps--;
+		f_awaited = WAKE;
+		if
+		:: f_deadline = now
+		:: atomic { now < MAX_NOW -> f_deadline = now + 1 }
+		fi;
+		goto wait
+	:: f_taken[0] < sent[0] -> f_taken[0] = sent[0]; goto choose
+	:: f_taken[1] < sent[1] -> f_taken[1] = sent[1]; goto choose
+	:: f_taken[0] < PERMITS && f_taken[0] == sent[0] ->
+		f_awaited = PERMIT;
+		goto how_long
+	:: f_taken[1] < WAKES && f_taken[1] == sent[1] ->
+		f_awaited = WAKE;
+		goto how_long
+	:: f_naps == 0 && f_taken[0] == PERMITS && f_taken[1] == WAKES ->
+		on_stack = false;
+		ended = true;
+		goto out
+	fi;
+
+how_long:
+	if
+	:: f_deadline = NEVER
+	:: f_deadline = FAR
+	:: atomic { now < MAX_NOW -> f_deadline = now + 1 }
+	fi;
+	goto wait;
+
+out:	skip
+}
+
+proctype unparker(byte kind; byte flag)
+{
+	byte old;
+
+	do
+	:: sent[kind] < TOTAL(kind) ->
+		sent[kind]++;
+		wake(flag, old)
+	:: else -> break
+	od
+}
+
+proctype clock()
+{
+	do
+	:: now < MAX_NOW -> now++
+	:: else -> break
+	od
+}
+
+proctype timer()
+{
+	byte old, seen;
+	bool due;
+
+	do
+	:: ended -> break
+	:: atomic { timer_queued && now >= timer_when -> timer_queued = false };
+		/* kf_timer_fired() */
+		lock_timer();
+		due = false;
+#ifdef WRONG_FIRED_SKIPS
+		if
+		:: timer_queued -> goto unlock
+		:: else
+		fi;
+#endif
+		/* kf_timer_look_locked() */
+		if
+		:: armed = NEVER; seen = deadline
+#ifdef WRONG_TIMER_FENCE
+		:: seen = deadline; armed = NEVER
+#endif
+		fi;
+		if
+		:: seen == NEVER
+		:: seen != NEVER && seen <= now -> due = true
+		:: else ->
+#ifdef WRONG_NO_REARM
+			skip
+#else
+			armed = seen;
+			d_step {
+				timer_when = seen;
+				timer_queued = true
+			}
+#endif
+		fi;
+#ifdef WRONG_FIRED_SKIPS
+unlock:
+#endif
+		seen = 0;
+		timer_lock = false;
+		if
+		:: due -> due = false; wake_timedout(old)
+		:: else
+		fi
+	od
+}
+
+init {
+	atomic {
+		run worker();
+		run worker();
+		run unparker(0, PERMIT);
+		run unparker(1, WAKE);
+		run clock();
+		run timer()
+	}
+}
