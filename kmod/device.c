@@ -116,7 +116,7 @@ static int kf_ioctl_kick(struct kf_domain *d, union kf_args *args)
 		return -EOPNOTSUPP;
 	if (args->kick.flags & KFIBER_KICK_NO_SPARE)
 		kf_sched_spare_failed(d);
-	kf_sched_dispatch(d);
+	kf_sched_kick(d);
 	return 0;
 }
 

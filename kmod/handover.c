@@ -141,7 +141,7 @@ static void kf_task_work(struct callback_head *head)
 	if (w->processor || !w->lost)
 		return;
 	w->in_module = true;
-	if (!kf_worker_wait(w, KF_WAITER))
+	if (!kf_worker_wait(w, KF_WAITER, 0))
 		w->lost = false;
 	w->in_module = false;
 }

@@ -165,6 +165,7 @@ enum kf_sleep {
  * @sleep: which list it is in; domain.lock
  * @link: in domain.spares or domain.waiters; domain.lock
  * @searching: counted in domain.nr_searching; domain.lock
+ * @watching: counted in domain.nr_watching; domain.lock
  * @in_module: its switches are the module's own; only this thread
  * @lost: it lost @processor and wants one before it goes on; only this thread
  * @work_queued: @work is queued; only this thread
@@ -184,6 +185,7 @@ struct kf_worker {
 	enum kf_sleep sleep;
 	struct list_head link;
 	bool searching;
+	bool watching;
 	bool in_module;
 	bool lost;
 	bool work_queued;
@@ -223,12 +225,13 @@ struct kf_worker {
  * @waiters: workers that want to go on, first come first
  * @global_head: the global queue
  * @global_tail: its end
- * @nr_idle: length of @idle; mirrored in @block, as the next four are
+ * @nr_idle: length of @idle; mirrored in @block, as the next five are
  * @nr_spares: length of @spares
  * @nr_waiters: length of @waiters
  * @nr_global: length of the global queue
  * @nr_searching: workers that look for work: they will see what is queued, so
  *	nobody else is woken
+ * @nr_watching: spares that wake up by themselves to look at "next" again
  * @nr_workers: attached
  * @workers_peak: most at once
  * @spares_pending: spares that were asked for and have not come
@@ -286,6 +289,7 @@ struct kf_domain {
 	u32 nr_waiters;
 	u32 nr_global;
 	u32 nr_searching;
+	u32 nr_watching;
 	u32 nr_workers;
 	u32 workers_peak;
 	u32 spares_pending;
@@ -343,16 +347,17 @@ void kf_timer_cancel(struct kf_fiber *f);
 int kf_sched_setup(struct kf_domain *d);
 void kf_sched_destroy(struct kf_domain *d);
 u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p);
-bool kf_sched_visible(struct kf_domain *d);
 void kf_sched_dispatch(struct kf_domain *d);
+void kf_sched_kick(struct kf_domain *d);
 void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *counter);
 u64 kf_sched_steal_next(struct kf_domain *d, struct kf_processor *p, struct kf_watch *watch);
 void kf_sched_shutdown(struct kf_domain *d);
 void kf_sched_attach(struct kf_worker *w);
 void kf_sched_detach(struct kf_worker *w);
 bool kf_sched_take_idle(struct kf_worker *w);
+bool kf_sched_look_again(struct kf_worker *w);
 bool kf_sched_release(struct kf_worker *w);
-void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep);
+void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching);
 void kf_sched_wake_up(struct kf_worker *w);
 bool kf_sched_search(struct kf_worker *w);
 u32 kf_sched_found(struct kf_worker *w);
@@ -363,7 +368,7 @@ int kf_worker_attach(struct kf_domain *d, u32 *index);
 int kf_worker_detach(struct kf_domain *d, u32 index);
 int kf_worker_next(struct kf_domain *d, struct kfiber_next *args);
 int kf_worker_acquire(struct kf_domain *d, u32 index);
-int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep);
+int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep, u64 watch_ns);
 void kf_worker_gone(struct kf_worker *w);
 void kf_workers_destroy(struct kf_domain *d);
 

@@ -30,6 +30,19 @@
  * either found work, and then lets the next one search (kf_sched_found), or
  * goes to sleep.
  *
+ * "next" is special. Two fibers that wake each other in turn are best left on one
+ * processor, so what is in the "next" of a processor that dispatches is left to
+ * it. But its fiber may compute for long, and the one in "next" would wait. Who
+ * searches and finds only such fibers goes to sleep as a watcher: it wakes by
+ * itself after a while, and takes the fiber if that processor has dispatched
+ * nothing since. While there is a watcher, "next" is no reason to wake anybody;
+ * nor, in user space, to call [E]:
+ *
+ *   queues (user space)                 watcher
+ *   next                                watching - 1
+ *   full fence                    [E]   full fence                   [E]
+ *   if (!watching) KICK                 look at all "next"
+ *
  * A processor that is given up in sched_out goes the same way by irq_work,
  * unless it is the only busy one: then nobody is there who could queue without
  * the lock.
@@ -49,6 +62,7 @@ static void kf_publish_locked(struct kf_domain *d)
 	WRITE_ONCE(d->block->global, d->nr_global);
 	WRITE_ONCE(d->block->waiters, d->nr_waiters);
 	WRITE_ONCE(d->block->spares, d->nr_spares);
+	WRITE_ONCE(d->block->watching, d->nr_watching);
 }
 
 static void kf_assign_locked(struct kf_processor *p, struct kf_worker *w)
@@ -87,6 +101,8 @@ static void kf_unlist_locked(struct kf_worker *w)
 	else if (w->sleep == KF_WAITER)
 		d->nr_waiters--;
 	w->sleep = KF_AWAKE;
+	w->domain->nr_watching -= w->watching;
+	w->watching = false;
 	list_del_init(&w->link);
 }
 
@@ -98,29 +114,34 @@ static void kf_set_searching_locked(struct kf_worker *w, bool searching)
 	w->domain->nr_searching += searching ? 1 : -1;
 }
 
-static bool kf_processor_has_work(const struct kf_processor *p)
+static bool kf_processor_has_queued(const struct kf_processor *p)
 {
 	struct kf_ring local = kf_ring_local(p->block);
 	struct kf_ring inbox = kf_ring_inbox(p->block);
 
-	return READ_ONCE(p->block->next) || !kf_ring_empty(&local) || !kf_ring_empty(&inbox);
+	return !kf_ring_empty(&local) || !kf_ring_empty(&inbox);
 }
 
-/**
- * kf_sched_visible() - is there anything in any queue?
- * @d: the domain
- *
- * Context: any; one cache line or a few for each processor.
- */
-bool kf_sched_visible(struct kf_domain *d)
+static bool kf_processor_has_work(const struct kf_processor *p)
+{
+	return READ_ONCE(p->block->next) || kf_processor_has_queued(p);
+}
+
+/* Is there anything for a spare to do? A few cache lines for each processor. */
+static bool kf_visible_locked(struct kf_domain *d)
 {
 	u32 i;
 
-	if (READ_ONCE(d->nr_global))
+	if (d->nr_global)
 		return true;
-	for (i = 0; i < d->nr_processors; i++)
-		if (kf_processor_has_work(&d->processors[i]))
+	for (i = 0; i < d->nr_processors; i++) {
+		struct kf_processor *p = &d->processors[i];
+
+		if (kf_processor_has_queued(p))
 			return true;
+		if (READ_ONCE(p->block->next) && !(p->worker && d->nr_watching))
+			return true;
+	}
 	return false;
 }
 
@@ -146,18 +167,19 @@ static struct kf_processor *kf_choose_busy_idle_locked(struct kf_domain *d)
 /*
  * Finds an idle processor and a worker that should have it, and joins them.
  * Waiters and spares take turns, so that neither blocked fibers that are back
- * nor queued ones are held up by the others.
+ * nor queued ones are held up by the others. @kicked: user space says that there
+ * is work.
  *
  * Return: the worker to be woken once the lock is dropped, or NULL.
  */
-static struct kf_worker *kf_pair_locked(struct kf_domain *d)
+static struct kf_worker *kf_pair_locked(struct kf_domain *d, bool kicked)
 {
 	struct kf_worker *w;
 	bool spare;
 
 	if (!d->nr_idle || !(d->nr_waiters || d->nr_spares))
 		return NULL;
-	spare = d->nr_spares && !d->nr_searching && kf_sched_visible(d);
+	spare = d->nr_spares && !d->nr_searching && (kicked || kf_visible_locked(d));
 	if (d->nr_waiters && (d->waiters_turn || !spare)) {
 		w = list_first_entry(&d->waiters, struct kf_worker, link);
 		kf_unlist_locked(w);
@@ -178,13 +200,7 @@ static struct kf_worker *kf_pair_locked(struct kf_domain *d)
 	return w;
 }
 
-/**
- * kf_sched_dispatch() - let nobody sleep who could work
- * @d: the domain
- *
- * Context: any but below a run-queue lock; takes domain.lock.
- */
-void kf_sched_dispatch(struct kf_domain *d)
+static void kf_pair_all(struct kf_domain *d, bool kicked)
 {
 	struct kf_worker *w;
 	unsigned long flags;
@@ -193,12 +209,35 @@ void kf_sched_dispatch(struct kf_domain *d)
 	do {
 		raw_spin_lock_irqsave(&d->lock, flags);
 		smp_mb__after_spinlock();			/* [D] */
-		w = kf_pair_locked(d);
+		w = kf_pair_locked(d, kicked);
 		raw_spin_unlock_irqrestore(&d->lock, flags);
 		if (w)
 			wake_up_process(w->task);
+		kicked = false;
 	} while (w);
 	rcu_read_unlock();
+}
+
+/**
+ * kf_sched_dispatch() - let nobody sleep who could work
+ * @d: the domain
+ *
+ * Context: any but below a run-queue lock; takes domain.lock.
+ */
+void kf_sched_dispatch(struct kf_domain *d)
+{
+	kf_pair_all(d, false);
+}
+
+/**
+ * kf_sched_kick() - the same, because user space has queued something
+ * @d: the domain
+ *
+ * Context: as kf_sched_dispatch().
+ */
+void kf_sched_kick(struct kf_domain *d)
+{
+	kf_pair_all(d, true);
 }
 
 static void kf_global_push_locked(struct kf_domain *d, struct kf_fiber *f, u64 name)
@@ -366,12 +405,8 @@ u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p)
  * kf_sched_steal_next() - take the fiber that another would run next
  * @d: the domain
  * @p: the caller's processor
- * @watch: in, out: which processor was looked at before, and how many
- *	dispatches it had counted then
- *
- * Two fibers that wake each other in turn are best left on one processor, so a
- * "next" is taken only from a processor that has dispatched nothing since the
- * caller last looked: its fiber computes, and the next one would wait.
+ * @watch: in, out: which processor was looked at before, NULL for none, and how
+ *	many dispatches it had counted then
  *
  * Return: a fiber's name, or 0.
  */
@@ -392,6 +427,7 @@ u64 kf_sched_steal_next(struct kf_domain *d, struct kf_processor *p, struct kf_w
 		watch->ticks = ticks;
 		return 0;
 	}
+	watch->processor = NULL;
 	return 0;
 }
 
@@ -457,13 +493,14 @@ void kf_sched_spare_failed(struct kf_domain *d)
  * kf_sched_sleep() - enter a list to be given a processor
  * @w: the caller
  * @sleep: as what
+ * @watching: the caller will wake up by itself and look again; spares only
  *
  * Gives up the processor that the caller has: to the first waiter, or to
  * nobody. A waiter takes an idle processor at once.
  *
  * Context: may be given a processor, and be woken, before this returns.
  */
-void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep)
+void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 {
 	struct kf_domain *d = w->domain;
 	struct kf_processor *p = NULL;
@@ -486,8 +523,10 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep)
 		d->nr_waiters++;
 	} else {
 		w->sleep = sleep;
+		w->watching = watching;
 		list_add(&w->link, &d->spares);
 		d->nr_spares++;
+		d->nr_watching += watching;
 		d->sleeps++;
 	}
 	kf_publish_locked(d);
@@ -528,6 +567,30 @@ bool kf_sched_take_idle(struct kf_worker *w)
 		kf_publish_locked(d);
 	}
 	raw_spin_unlock_irqrestore(&d->lock, flags);
+	return p;
+}
+
+/**
+ * kf_sched_look_again() - a watcher's time is over: may it look?
+ * @w: the caller, awake, without a processor
+ *
+ * Return: true with an idle processor; false if there is none: then nobody has
+ * to look.
+ */
+bool kf_sched_look_again(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	struct kf_processor *p;
+
+	raw_spin_lock_irq(&d->lock);
+	p = kf_choose_idle_locked(d, w->last);
+	if (p) {
+		kf_assign_locked(p, w);
+		kf_set_searching_locked(w, true);
+		kf_publish_locked(d);
+	}
+	raw_spin_unlock_irq(&d->lock);
+	smp_mb();						/* [E] */
 	return p;
 }
 

@@ -22,6 +22,15 @@
  */
 #define KF_SPIN_NS 20000ull
 
+/*
+ * How long a watcher sleeps (sched.c): at first, and at most; it doubles while
+ * all that it finds is processors that dispatch. So a fiber in "next" behind one
+ * that computes waits for 8 ms at worst, and watching two fibers that wake each
+ * other costs 125 looks a second.
+ */
+#define KF_WATCH_NS (1 * NSEC_PER_MSEC)
+#define KF_WATCH_NS_MAX (8 * NSEC_PER_MSEC)
+
 /* Makes the page of worker blocks that an index lies in. */
 static struct kfiber_worker_block *kf_worker_block(struct kf_domain *d, u32 index)
 {
@@ -143,8 +152,9 @@ int kf_worker_detach(struct kf_domain *d, u32 index)
 }
 
 /* Sleeps until there is a processor: the sleeping half of kf_worker_wait(). */
-static int kf_worker_sleep(struct kf_worker *w)
+static int kf_worker_sleep(struct kf_worker *w, u64 watch_ns)
 {
+	ktime_t timeout = ktime_add_ns(ktime_get(), watch_ns);
 	int err = 0;
 
 	for (;;) {
@@ -157,7 +167,10 @@ static int kf_worker_sleep(struct kf_worker *w)
 			err = -EINTR;
 		if (err)
 			break;
-		schedule();
+		if (!watch_ns)
+			schedule();
+		else if (!schedule_hrtimeout_range(&timeout, watch_ns / 8, HRTIMER_MODE_ABS))
+			return READ_ONCE(w->processor) ? 0 : -ETIME;
 	}
 	__set_current_state(TASK_RUNNING);
 	return err;
@@ -167,49 +180,51 @@ static int kf_worker_sleep(struct kf_worker *w)
  * kf_worker_wait() - sleep until somebody gives the caller a processor
  * @w: the caller
  * @sleep: as what
+ * @watch_ns: for how long at most, 0 for any time; spares only
  *
  * Shutdown and sleeper cannot miss each other: the flag is set before the lists
  * are emptied, and looked at after the list is entered.
  *
- * Return: 0 with a processor; -EINTR or -ESHUTDOWN without one.
+ * Return: 0 with a processor; -EINTR, -ESHUTDOWN or -ETIME without one.
  */
-int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep)
+int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep, u64 watch_ns)
 {
 	int err;
 
-	kf_sched_sleep(w, sleep);
-	err = kf_worker_sleep(w);
+	kf_sched_sleep(w, sleep, watch_ns);
+	err = kf_worker_sleep(w, watch_ns);
 	if (err)
 		kf_sched_wake_up(w);
 	return w->processor ? 0 : err;
 }
 
 /* Looks around for a while. Return: a fiber's name, or 0. */
-static u64 kf_worker_spin(struct kf_worker *w)
+static u64 kf_worker_spin(struct kf_worker *w, struct kf_watch *watch)
 {
 	struct kf_domain *d = w->domain;
-	struct kf_watch watch = { };
-	u64 name = 0;
+	u64 name;
 	u64 end;
 
 	if (d->nr_processors == 1 || !kf_sched_search(w))
 		return 0;
-	kf_sched_steal_next(d, w->processor, &watch);
+	name = kf_sched_steal_next(d, w->processor, watch);
 	end = local_clock() + KF_SPIN_NS;
 	while (!name && local_clock() < end) {
 		if (need_resched() || signal_pending(current) || READ_ONCE(d->shutdown) ||
 		    READ_ONCE(d->nr_waiters))
-			return 0;
+			break;
 		cpu_relax();
 		name = kf_sched_find(d, w->processor);
 	}
-	return name ?: kf_sched_steal_next(d, w->processor, &watch);
+	return name ?: kf_sched_steal_next(d, w->processor, watch);
 }
 
 /* Return: 0 with a processor and a fiber; -EINTR, -ESHUTDOWN. */
 static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 {
 	struct kf_domain *d = w->domain;
+	struct kf_watch watch = { };
+	u64 watch_ns = KF_WATCH_NS;
 	int err;
 
 	for (;;) {
@@ -218,17 +233,22 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 		if (w->processor && !offer) {
 			*name = kf_sched_find(d, w->processor);
 			if (!*name)
-				*name = kf_worker_spin(w);
+				*name = kf_worker_spin(w, &watch);
 			if (*name)
 				return 0;
 		}
 		offer = false;
-		err = kf_worker_wait(w, KF_SPARE);
-		if (err)
+		err = kf_worker_wait(w, KF_SPARE, watch.processor ? watch_ns : 0);
+		if (err == -ETIME && kf_sched_look_again(w))
+			watch_ns = min_t(u64, watch_ns * 2, KF_WATCH_NS_MAX);
+		else if (err == -ETIME)
+			watch.processor = NULL;
+		else if (err)
 			return err;
 		/* Queues that are written to all the time could keep us here. */
 		if (signal_pending(current))
 			return -EINTR;
+		cond_resched();
 	}
 }
 
@@ -279,7 +299,7 @@ int kf_worker_acquire(struct kf_domain *d, u32 index)
 	if (w->processor)
 		return 0;
 	w->in_module = true;
-	err = kf_worker_wait(w, KF_WAITER);
+	err = kf_worker_wait(w, KF_WAITER, 0);
 	w->lost = err;
 	w->in_module = false;
 	return err;

@@ -75,7 +75,7 @@ TEST(a_million_yields_make_no_system_call)
 struct pair {
 	kf_fiber_t one, two;
 	long rounds;
-	_Atomic long done;
+	atomic_bool go;
 	long turns;
 };
 
@@ -97,9 +97,13 @@ static void *bounce(void *arg)
 	return NULL;
 }
 
+/* Until both names are known. Not by a permit: it could merge with the first. */
 static void *start_bounce(void *arg)
 {
-	kf_park(KF_FOREVER);				/* until both names are known */
+	struct pair *p = arg;
+
+	while (!atomic_load(&p->go))
+		kf_yield();
 	return bounce(arg);
 }
 
@@ -110,8 +114,7 @@ static int ping_pong(void *arg)
 
 	if (kf_spawn(&p.one, NULL, start_bounce, &p) || kf_spawn(&p.two, NULL, start_bounce, &p))
 		return -1;
-	kf_unpark(p.one);
-	kf_unpark(p.two);
+	atomic_store(&p.go, true);
 	if (kf_join(p.one, &a) || kf_join(p.two, &b) || a || b)
 		return -2;
 	return p.turns == 2 * p.rounds ? 0 : -3;
@@ -256,6 +259,50 @@ TEST_F_TIMEOUT(processors, many_unpark_one, 120)
 	ASSERT_EQ(0, run(variant->n, receive_messages, NULL));
 	for (i = 0; i < SENDERS; i++)
 		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+}
+
+/*
+ * The fiber that was just woken is left to the processor that woke it, which
+ * computes instead: another processor must take it, also after a time of waking
+ * to and fro in which it had learnt not to.
+ */
+static atomic_bool has_run;
+
+static void *run_when_woken(void *arg)
+{
+	if (kf_park(KF_FOREVER))
+		return (void *)-1;
+	atomic_store(&has_run, true);
+	return NULL;
+}
+
+static int compute_beside(void *arg)
+{
+	kf_fiber_t woken;
+	void *value;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		uint64_t end;
+
+		if (ping_pong((void *)1000l) || kf_spawn(&woken, NULL, run_when_woken, NULL))
+			return 1;
+		kf_yield();
+		atomic_store(&has_run, false);
+		kf_unpark(woken);
+		end = kf_after(10000000000ull);
+		while (!atomic_load(&has_run))
+			if (kf_now() > end)
+				return 2;
+		if (kf_join(woken, &value) || value)
+			return 3;
+	}
+	return 0;
+}
+
+TEST(who_computes_keeps_nobody_waiting)
+{
+	ASSERT_EQ(0, run(2, compute_beside, NULL));
 }
 
 static int one_permit(void *arg)

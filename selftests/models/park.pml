@@ -206,7 +206,8 @@ inline load_armed(want)
 	want = (armed > f_deadline)
 }
 
-proctype worker()
+/* The fiber begins on the first, which is as good as the other. */
+proctype worker(bool first)
 {
 	byte old, when;
 	bool want_arm, early, taken;
@@ -214,7 +215,7 @@ proctype worker()
 next:
 	do
 	:: ended -> goto out
-	:: atomic { queued > 0 ->
+	:: atomic { queued > 0 && (f_waits || first) ->
 			queued--;
 			assert(!on_stack);
 			on_stack = true;
@@ -250,12 +251,14 @@ next:
 	fi;
 
 wait:	/* The loop of kf_wait(). */
-	f_waits = true;
-	early = false;
-	if
-	:: !(word & f_awaited) && f_deadline != NEVER && now >= f_deadline -> goto choose
-	:: else
-	fi;
+	atomic {
+		f_waits = true;
+		early = false;
+		if
+		:: !(word & f_awaited) && f_deadline != NEVER && now >= f_deadline -> goto choose
+		:: else
+		fi
+	}
 
 	/* kf_begin_wait() */
 #ifdef WRONG_DEADLINE_FIRST
@@ -316,41 +319,35 @@ wait:	/* The loop of kf_wait(). */
 
 choose:	/* The fiber's own program. */
 	skip;
-	d_step {
+	atomic {
 		f_waits = false;
 		early = false;
 		f_awaited = 0;
-		f_deadline = 0
-	}
-	if
-	:: f_naps > 0 ->	/* kf_sleep(): only time ends it */
-		f_naps--;
-		f_awaited = WAKE;
+		f_deadline = 0;
 		if
-		:: f_deadline = now
-		:: atomic { now < MAX_NOW -> f_deadline = now + 1 }
+		:: f_naps > 0 ->	/* kf_sleep(): only time ends it */
+			f_naps--;
+			f_awaited = WAKE;
+			if
+			:: f_deadline = now
+			:: now < MAX_NOW -> f_deadline = now + 1
+			fi;
+			goto wait
+		:: f_taken[0] < sent[0] -> f_taken[0] = sent[0]; goto choose
+		:: f_taken[1] < sent[1] -> f_taken[1] = sent[1]; goto choose
+		:: f_taken[0] < PERMITS && f_taken[0] == sent[0] -> f_awaited = PERMIT
+		:: f_taken[1] < WAKES && f_taken[1] == sent[1] -> f_awaited = WAKE
+		:: f_naps == 0 && f_taken[0] == PERMITS && f_taken[1] == WAKES ->
+			on_stack = false;
+			ended = true;
+			goto out
 		fi;
-		goto wait
-	:: f_taken[0] < sent[0] -> f_taken[0] = sent[0]; goto choose
-	:: f_taken[1] < sent[1] -> f_taken[1] = sent[1]; goto choose
-	:: f_taken[0] < PERMITS && f_taken[0] == sent[0] ->
-		f_awaited = PERMIT;
-		goto how_long
-	:: f_taken[1] < WAKES && f_taken[1] == sent[1] ->
-		f_awaited = WAKE;
-		goto how_long
-	:: f_naps == 0 && f_taken[0] == PERMITS && f_taken[1] == WAKES ->
-		on_stack = false;
-		ended = true;
-		goto out
-	fi;
-
-how_long:
-	if
-	:: f_deadline = NEVER
-	:: f_deadline = FAR
-	:: atomic { now < MAX_NOW -> f_deadline = now + 1 }
-	fi;
+		if
+		:: f_deadline = NEVER
+		:: f_deadline = FAR
+		:: now < MAX_NOW -> f_deadline = now + 1
+		fi
+	}
 	goto wait;
 
 out:	skip
@@ -428,8 +425,8 @@ unlock:
 
 init {
 	atomic {
-		run worker();
-		run worker();
+		run worker(true);
+		run worker(false);
 		run unparker(0, PERMIT);
 		run unparker(1, WAKE);
 		run clock();

@@ -103,6 +103,8 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  * @waiters: workers that want to go on with their fiber and wait for a
  *	processor; kernel writes
  * @spares: workers asleep with nothing to do; kernel writes
+ * @watching: of @spares, those that soon look again whether a fiber in some
+ *	processor's "next" is kept waiting; kernel writes
  * @shutdown: not 0 when the domain has ended; kernel writes
  * @live: fibers that have not ended; user space counts, and so does the kernel
  *	when a fiber dies with its thread; at 0 the domain is over
@@ -110,7 +112,8 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  * A worker that made a fiber runnable stores it in its queue, then a full
  * fence, then loads @idle and @searching: with an idle processor and nobody
  * searching it calls KFIBER_IOC_KICK. The kernel counts @idle up, then a full
- * fence, then looks at all queues before it lets a worker sleep.
+ * fence, then looks at all queues before it lets a worker sleep. Who stores only
+ * in "next" need not call while somebody is watching.
  */
 struct kfiber_domain_block {
 	__u32 abi;
@@ -121,8 +124,9 @@ struct kfiber_domain_block {
 	__u32 global;
 	__u32 waiters;
 	__u32 spares;
+	__u32 watching;
 	__u32 shutdown;
-	__u32 reserved1[10];
+	__u32 reserved1[9];
 	__u64 live;
 	__u64 reserved2[7];
 };

@@ -74,18 +74,26 @@ static void kf_overflow(struct kf_domain *d, struct kfiber_processor_block *p, k
 	kf_call_ready(d, names, n);
 }
 
+/* Is a processor idle, a worker asleep, and nobody looking for work already? */
+static bool kf_should_kick(struct kf_domain *d)
+{
+	struct kfiber_domain_block *b = d->block;
+
+	return kf_read32(&b->idle) && !kf_read32(&b->searching) && kf_read32(&b->spares);
+}
+
 /*
- * Something was queued: wakes somebody if a processor is idle and nobody is
- * looking for work already. The fence is [D] of the module's sched.c. With one
- * processor, which the caller holds, none is idle.
+ * Something was queued: wakes somebody who could run it. The fence is [D] and
+ * [E] of the module's sched.c. With one processor, which the caller holds, none
+ * is idle. What is only in "next" will be run here unless the caller computes
+ * for long, and then a watcher takes it, if there is one.
  */
-static void kf_tell_critical(struct kf_domain *d, struct kfiber_processor_block *p)
+static void kf_tell_critical(struct kf_domain *d, struct kfiber_processor_block *p, bool only_next)
 {
 	if (d->nr_processors == 1)
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!kf_read32(&d->block->idle) || kf_read32(&d->block->searching) ||
-	    !kf_read32(&d->block->spares))
+	if (!kf_should_kick(d) || (only_next && kf_read32(&d->block->watching)))
 		return;
 	kf_count(&p->calls);
 	kf_call_kick(d, 0);
@@ -98,7 +106,7 @@ void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name)
 
 	if (!kf_push_local(p, name))
 		kf_overflow(w->domain, p, name);
-	kf_tell_critical(w->domain, p);
+	kf_tell_critical(w->domain, p, false);
 }
 
 /*
@@ -113,7 +121,7 @@ void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name)
 
 	if (other && !kf_push_local(p, other))
 		kf_overflow(w->domain, p, other);
-	kf_tell_critical(w->domain, p);
+	kf_tell_critical(w->domain, p, !other);
 }
 
 /*
