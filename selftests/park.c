@@ -4,6 +4,7 @@
 #include <kfiber/kfiber.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "kselftest_harness.h"
@@ -72,6 +73,8 @@ static int million_yields(void *arg)
 
 TEST(a_million_yields_make_no_system_call)
 {
+	/* A page of this program that has to be read blocks, and that is a call. */
+	mlockall(MCL_CURRENT);
 	ASSERT_EQ(0, run(1, million_yields, NULL));
 }
 

@@ -4,6 +4,7 @@
 #include <kfiber/kfiber.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "kselftest_harness.h"
 
@@ -177,6 +178,8 @@ static int repeated_timeouts(void *arg)
 /* The timer is set once a time-out, not once a wait. */
 TEST(waits_with_a_far_deadline_make_no_call)
 {
+	/* A page of this program that has to be read blocks, and that is a call. */
+	mlockall(MCL_CURRENT);
 	ASSERT_EQ(0, run(1, repeated_timeouts, NULL));
 }
 

@@ -8,7 +8,7 @@
  *
  * The owner of ring 0 puts fibers in and takes some out. A thief, who is the
  * owner of ring 1, takes half of ring 0 at a time, keeps one, and takes from its
- * own. A third takes single ones from both. Indexes are bytes and begin just
+ * own. A third takes one from either. Indexes are bytes and begin just
  * below their wrap; a ring has SLOTS places, each access of a shared location is
  * a step of its own.
  *
@@ -220,10 +220,10 @@ proctype third()
 {
 	byte item, h, t;
 
-	pop(0, item, h, t);
-	item = 0;
-	pop(1, item, h, t);
-	item = 0;
+	if
+	:: pop(0, item, h, t)
+	:: pop(1, item, h, t)
+	fi;
 	done++
 }
 
