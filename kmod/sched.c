@@ -305,6 +305,7 @@ static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f
  */
 void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *counter)
 {
+	bool watched, unwatched;
 	struct kf_worker *w;
 	unsigned long flags;
 
@@ -312,11 +313,16 @@ void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *coun
 	raw_spin_lock_irqsave(&d->lock, flags);
 	if (counter)
 		++*counter;
+	watched = d->nr_watching;
 	w = kf_place_locked(d, f, name);
+	unwatched = watched && !d->nr_watching;
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 	if (w)
 		wake_up_process(w->task);
 	rcu_read_unlock();
+	/* The watcher has other work now: somebody else is to watch. */
+	if (unwatched)
+		kf_sched_dispatch(d);
 }
 
 /* One from the global queue, and a fair share of it into the local one. */

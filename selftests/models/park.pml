@@ -327,12 +327,10 @@ choose:	/* The fiber's own program. */
 		if
 		:: f_naps > 0 ->	/* kf_sleep(): only time ends it */
 			f_naps--;
-			f_awaited = WAKE;
 			if
-			:: f_deadline = now
-			:: now < MAX_NOW -> f_deadline = now + 1
-			fi;
-			goto wait
+			:: now < MAX_NOW -> f_awaited = WAKE; f_deadline = now + 1; goto wait
+			:: else -> goto choose
+			fi
 		:: f_taken[0] < sent[0] -> f_taken[0] = sent[0]; goto choose
 		:: f_taken[1] < sent[1] -> f_taken[1] = sent[1]; goto choose
 		:: f_taken[0] < PERMITS && f_taken[0] == sent[0] -> f_awaited = PERMIT

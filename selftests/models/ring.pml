@@ -42,6 +42,10 @@
 #ifndef STEALS
 #define STEALS	1
 #endif
+/* Of these, how many are in ring 0 from the beginning. */
+#ifndef BEGUN
+#define BEGUN	3
+#endif
 /* What the thief has to begin with, so that room matters. */
 #ifndef LOADED
 #define LOADED	4
@@ -135,7 +139,7 @@ inline push(r, item, h, t)
 
 proctype owner()
 {
-	byte i = 1, item, h, t;
+	byte i = BEGUN + 1, item, h, t;
 
 	do
 	:: i <= ITEMS -> push(0, i, h, t); i++
@@ -232,12 +236,17 @@ init {
 
 	d_step {
 		head[0] = FIRST;
-		tail[0] = FIRST;
+		tail[0] = FIRST + BEGUN;
 		head[1] = FIRST;
 		tail[1] = FIRST + LOADED;
 		i = 0;
 		do
 		:: i < LOADED -> AT(1, FIRST + i) = ITEMS + 1 + i; i++
+		:: else -> break
+		od;
+		i = 0;
+		do
+		:: i < BEGUN -> AT(0, FIRST + i) = 1 + i; i++
 		:: else -> break
 		od;
 		i = 0
