@@ -361,6 +361,7 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching);
 void kf_sched_wake_up(struct kf_worker *w);
 bool kf_sched_search(struct kf_worker *w);
 u32 kf_sched_found(struct kf_worker *w);
+void kf_sched_interrupted(struct kf_worker *w);
 void kf_sched_spare_failed(struct kf_domain *d);
 
 /* worker.c */

@@ -26,9 +26,9 @@
  *   if (idle && !searching) KICK        if (any queue has work) dispatch
  *
  * [D] If the left one does not see the idle processor, the right one sees the
- * work. Somebody searching will come by the right side himself: at the end he
- * either found work, and then lets the next one search (kf_sched_found), or
- * goes to sleep.
+ * work. Somebody searching will come by the right side himself, or leaves NEXT
+ * and lets another one look (kf_leave_next_locked). selftests/models/idle.pml is
+ * a model of this.
  *
  * "next" is special. Two fibers that wake each other in turn are best left on one
  * processor, so what is in the "next" of a processor that dispatches is left to
@@ -459,8 +459,39 @@ bool kf_sched_search(struct kf_worker *w)
 	return may;
 }
 
+/*
+ * The caller leaves NEXT. Return: whether somebody else has to look in its place:
+ * others relied on it while it was counted, and what it was stealing was in no
+ * queue for a moment, whether it was counted or not (selftests/models/idle.pml:
+ * WRONG_UNCOUNTED_THIEF, WRONG_EINTR_SEARCHES).
+ */
+static bool kf_leave_next_locked(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+
+	kf_set_searching_locked(w, false);
+	return d->nr_idle && !d->nr_searching && (d->nr_spares || d->nr_waiters);
+}
+
 /**
- * kf_sched_found() - stop searching: there is something to run
+ * kf_sched_interrupted() - leave NEXT without anything to run
+ * @w: the caller; it may have a processor, and that something in its queues
+ */
+void kf_sched_interrupted(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	bool dispatch;
+
+	raw_spin_lock_irq(&d->lock);
+	dispatch = kf_leave_next_locked(w);
+	kf_publish_locked(d);
+	raw_spin_unlock_irq(&d->lock);
+	if (dispatch)
+		kf_sched_dispatch(d);
+}
+
+/**
+ * kf_sched_found() - leave NEXT with something to run
  * @w: the caller
  *
  * Return: flags for struct kfiber_next: whether a spare should be made.
@@ -468,21 +499,18 @@ bool kf_sched_search(struct kf_worker *w)
 u32 kf_sched_found(struct kf_worker *w)
 {
 	struct kf_domain *d = w->domain;
-	bool last = false;
+	bool dispatch;
 	u32 flags = 0;
 
 	raw_spin_lock_irq(&d->lock);
-	if (w->searching) {
-		kf_set_searching_locked(w, false);
-		last = !d->nr_searching && d->nr_idle;
-	}
+	dispatch = kf_leave_next_locked(w);
 	if (!d->nr_spares && !d->spares_pending && d->nr_workers < d->max_workers) {
 		d->spares_pending++;
 		flags |= KFIBER_NEXT_NEED_SPARE;
 	}
 	kf_publish_locked(d);
 	raw_spin_unlock_irq(&d->lock);
-	if (last)
+	if (dispatch)
 		kf_sched_dispatch(d);
 	return flags;
 }

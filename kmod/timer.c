@@ -16,6 +16,10 @@
  * deadline after PARKING, so a timer that sees it sees a fiber that waits, or
  * one that has been woken since.
  *
+ * Every expiry looks, whatever else has set the timer since. So "armed" may say
+ * NEVER while the timer is set, which costs an ARM, and never the other way
+ * round. (selftests/models/park.pml: WRONG_FIRED_SKIPS.)
+ *
  * A timer can fire for a wait that has ended while another has begun: the fiber
  * looks at the clock when it is told that time is up.
  *
@@ -73,13 +77,16 @@ static enum hrtimer_restart kf_timer_fired(struct hrtimer *timer)
 {
 	struct kf_fiber *f = container_of(timer, struct kf_fiber, timer);
 	struct kf_domain *d = f->domain;
-	bool due = false;
 	unsigned long flags;
 	u32 generation;
+	bool due;
 
+	/*
+	 * Also when an ARM has set the timer again meanwhile: it may have been
+	 * for an earlier wait, whose deadline it had read before the lock.
+	 */
 	raw_spin_lock_irqsave(&f->timer_lock, flags);
-	if (!hrtimer_is_queued(timer))
-		due = kf_timer_look_locked(f, ktime_get_ns());
+	due = kf_timer_look_locked(f, ktime_get_ns());
 	raw_spin_unlock_irqrestore(&f->timer_lock, flags);
 
 	if (due) {

@@ -57,8 +57,9 @@ static void word_woken(struct kunit *test)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(word_moves); i++)
-		KUNIT_EXPECT_EQ_MSG(test, kf_word_woken(WORD(word_moves[i].old), word_moves[i].flag),
-				    WORD(word_moves[i].new), "%s", word_moves[i].what);
+		KUNIT_EXPECT_EQ_MSG(test, WORD(word_moves[i].new),
+				    kf_word_woken(WORD(word_moves[i].old), word_moves[i].flag),
+				    "%s", word_moves[i].what);
 }
 
 static void word_wake_queues_once(struct kunit *test)

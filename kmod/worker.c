@@ -277,7 +277,11 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 	w->in_module = true;
 	w->lost = false;
 	err = kf_worker_find_work(w, &args->fiber, offer);
-	args->flags = err ? 0 : kf_sched_found(w);
+	args->flags = 0;
+	if (err)
+		kf_sched_interrupted(w);
+	else
+		args->flags = kf_sched_found(w);
 	w->in_module = false;
 	return err;
 }

@@ -8,14 +8,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-
-/* Runs @fn as the first fiber, on @processors. */
-static int run(unsigned int processors, int (*fn)(void *), void *arg)
-{
-	struct kf_config config = { .size = sizeof(config), .processors = processors };
-
-	return kf_run(&config, fn, arg);
-}
+#include "run.h"
 
 static void *return_arg(void *arg)
 {

@@ -12,24 +12,15 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "run.h"
 
 extern char **environ;
 
-static int run(int (*fn)(void *), void *arg)
-{
-	struct kf_config config = { .size = sizeof(config), .processors = 2 };
-
-	return kf_run(&config, fn, arg);
-}
-
 /* The exit status of a child, or -1 if it ended otherwise. */
-static int wait_for(pid_t child)
+static int exit_status(pid_t child)
 {
-	int status;
+	int status = wait_for(child);
 
-	while (waitpid(child, &status, 0) != child)
-		if (errno != EINTR)
-			return -1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
@@ -67,13 +58,13 @@ static int fork_here(void *arg)
 		_exit(check(mark, sizeof(mark), 2) ? 2 : 42);
 	}
 	fill(mark, sizeof(mark), 3);
-	status = wait_for(child);
+	status = exit_status(child);
 	return check(mark, sizeof(mark), 3) ? 100 : status;
 }
 
 TEST(child_has_a_copy)
 {
-	ASSERT_EQ(42, run(fork_here, NULL));
+	ASSERT_EQ(42, run(2, fork_here, NULL));
 }
 
 /* Recurses, forks at the bottom; the child walks all the way up, and down again. */
@@ -104,12 +95,12 @@ static int fork_deep(void *arg)
 
 	if (!child)
 		_exit(descend(40) ? 1 : 43);
-	return child < 0 ? -1 : wait_for(child);
+	return child < 0 ? -1 : exit_status(child);
 }
 
 TEST(child_of_a_deep_stack_goes_up_and_deeper)
 {
-	ASSERT_EQ(43, run(fork_deep, NULL));
+	ASSERT_EQ(43, run(2, fork_deep, NULL));
 }
 
 static void *fork_and_wait(void *arg)
@@ -121,7 +112,7 @@ static void *fork_and_wait(void *arg)
 	child = fork();
 	if (!child)
 		_exit(check(mark, sizeof(mark), (long)arg) || descend(20) ? 1 : 44);
-	return (void *)(long)(wait_for(child) != 44);
+	return (void *)(long)(exit_status(child) != 44);
 }
 
 static int fork_from_many(void *arg)
@@ -140,7 +131,7 @@ static int fork_from_many(void *arg)
 
 TEST(forks_from_several_fibers_at_once)
 {
-	ASSERT_EQ(0, run(fork_from_many, NULL));
+	ASSERT_EQ(0, run(2, fork_from_many, NULL));
 }
 
 /* Another fiber's stack is not there in the child. */
@@ -178,7 +169,7 @@ static int look_at_other(void *arg)
 
 TEST(other_stacks_are_not_in_the_child)
 {
-	ASSERT_EQ(0, run(look_at_other, NULL));
+	ASSERT_EQ(0, run(2, look_at_other, NULL));
 }
 
 static int five(void *arg)
@@ -196,15 +187,15 @@ static int child_lives(void *arg)
 			_exit(1);
 		child = fork();
 		if (!child)
-			_exit(run(fork_here, NULL));
-		_exit(wait_for(child) == 42 && run(five, NULL) == 5 ? 45 : 2);
+			_exit(run(2, fork_here, NULL));
+		_exit(exit_status(child) == 42 && run(2, five, NULL) == 5 ? 45 : 2);
 	}
-	return wait_for(child);
+	return exit_status(child);
 }
 
 TEST(a_child_may_fork_and_run_fibers)
 {
-	ASSERT_EQ(45, run(child_lives, NULL));
+	ASSERT_EQ(45, run(2, child_lives, NULL));
 }
 
 static int other_ways(void *arg)
@@ -219,24 +210,24 @@ static int other_ways(void *arg)
 	pipe = popen("echo hello", "r");
 	if (!pipe || !fgets(line, sizeof(line), pipe) || strcmp(line, "hello\n") || pclose(pipe))
 		return 2;
-	if (posix_spawn(&child, "/bin/sh", NULL, NULL, argv, environ) || wait_for(child) != 7)
+	if (posix_spawn(&child, "/bin/sh", NULL, NULL, argv, environ) || exit_status(child) != 7)
 		return 3;
 	child = fork();
 	if (!child) {
 		execv("/bin/sh", argv);
 		_exit(1);
 	}
-	if (wait_for(child) != 7)
+	if (exit_status(child) != 7)
 		return 4;
 	child = vfork();
 	if (!child)
 		_exit(9);
-	return wait_for(child) == 9 ? 0 : 5;
+	return exit_status(child) == 9 ? 0 : 5;
 }
 
 TEST(system_popen_spawn_exec_vfork)
 {
-	ASSERT_EQ(0, run(other_ways, NULL));
+	ASSERT_EQ(0, run(2, other_ways, NULL));
 }
 
 /* Fibers come and go while others fork. */
@@ -270,7 +261,7 @@ static int fork_under_load(void *arg)
 
 TEST(forks_while_fibers_come_and_go)
 {
-	ASSERT_EQ(0, run(fork_under_load, NULL));
+	ASSERT_EQ(0, run(2, fork_under_load, NULL));
 }
 
 TEST_HARNESS_MAIN

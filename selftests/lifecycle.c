@@ -20,25 +20,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-
-#define MS 1000000ull
-
-static int run(unsigned int processors, int (*fn)(void *), void *arg)
-{
-	struct kf_config config = { .size = sizeof(config), .processors = processors };
-
-	return kf_run(&config, fn, arg);
-}
-
-static int wait_for(pid_t child)
-{
-	int status;
-
-	while (waitpid(child, &status, 0) != child)
-		if (errno != EINTR)
-			return -1;
-	return status;
-}
+#include "run.h"
 
 /* For the tests that may take longer than the harness allows by itself. */
 FIXTURE(slow)

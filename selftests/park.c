@@ -8,19 +8,13 @@
 #include <sys/prctl.h>
 
 #include "kselftest_harness.h"
+#include "run.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #endif
 #define DISPATCH_OFF 0
 #define DISPATCH_ON 1
-
-static int run(unsigned int processors, int (*fn)(void *), void *arg)
-{
-	struct kf_config config = { .size = sizeof(config), .processors = processors };
-
-	return kf_run(&config, fn, arg);
-}
 
 /* From now on each system call of this thread is a SIGSYS, which ends the test. */
 static volatile char dispatch_selector;

@@ -7,15 +7,7 @@
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
-
-#define MS 1000000ull
-
-static int run(unsigned int processors, int (*fn)(void *), void *arg)
-{
-	struct kf_config config = { .size = sizeof(config), .processors = processors };
-
-	return kf_run(&config, fn, arg);
-}
+#include "run.h"
 
 FIXTURE(processors)
 {

@@ -5,7 +5,7 @@
  * A model of
  *	userlib/src/queue.c	kf_tell_critical, kf_push_*_critical, kf_pick_critical
  *	kmod/sched.c		kf_sched_sleep, kf_sched_dispatch, kf_pair_locked,
- *				kf_sched_visible, kf_sched_find, kf_sched_search,
+ *				kf_visible_locked, kf_sched_find, kf_sched_search,
  *				kf_sched_found, kf_sched_release, kf_sched_take_idle,
  *				kf_place_locked
  *	kmod/worker.c		kf_worker_find_work, kf_worker_spin, kf_worker_next
@@ -194,7 +194,7 @@ inline dispatch(w, x, p, visible)
 			visible = (global > 0);
 			p = 0
 		};
-		/* kf_sched_visible() */
+		/* kf_visible_locked() */
 		do
 		:: nr_spares && !nr_searching && !visible && p < NP ->
 			atomic { visible = (q[p] > 0); p++ }

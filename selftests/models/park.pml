@@ -343,7 +343,7 @@ choose:	/* The fiber's own program. */
 		if
 		:: f_deadline = NEVER
 		:: f_deadline = FAR
-		:: now < MAX_NOW -> f_deadline = now + 1
+		:: f_awaited == PERMIT && now < MAX_NOW -> f_deadline = now + 1
 		fi
 	}
 	goto wait;

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What most of these tests begin and end with. */
+#ifndef KF_SELFTESTS_RUN_H
+#define KF_SELFTESTS_RUN_H
+
+#include <errno.h>
+#include <kfiber/kfiber.h>
+#include <sys/wait.h>
+
+#define MS 1000000ull
+
+/* Runs @fn as the first fiber of a domain with that many processors. */
+static inline int run(unsigned int processors, int (*fn)(void *), void *arg)
+{
+	struct kf_config config = { .size = sizeof(config), .processors = processors };
+
+	return kf_run(&config, fn, arg);
+}
+
+/* Return: the status of a child that has ended, as waitpid() gives it. */
+static inline int wait_for(pid_t child)
+{
+	int status;
+
+	while (waitpid(child, &status, 0) != child)
+		if (errno != EINTR)
+			return -1;
+	return status;
+}
+
+#endif /* KF_SELFTESTS_RUN_H */
