@@ -22,24 +22,15 @@
 #include "compat.h"
 #include "growth.h"
 #include "internal.h"
+#include "limits.h"
+#include "map.h"
 
 /* Pages that are allocated and put in together; bounds the kernel's stack. */
 #define KF_GROW_BATCH 16u
 
 static u32 kf_vma_stack_shift(const struct vm_area_struct *vma)
 {
-	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
-
-	return (offset - KFIBER_MAP_STACKS) >> KFIBER_MAP_STACKS_SHIFT;
-}
-
-/* Counts @n more pages. Return: false when that is beyond the domain's limit. */
-static bool kf_charge(struct kf_domain *d, u32 n)
-{
-	if (atomic_long_add_return(n, &d->stack_pages) <= d->stack_pages_max)
-		return true;
-	atomic_long_sub(n, &d->stack_pages);
-	return false;
+	return kf_map_stack_shift((u64)vma->vm_pgoff << PAGE_SHIFT);
 }
 
 static u32 kf_alloc_pages(struct page **pages, u32 n)
@@ -93,9 +84,9 @@ static int kf_grow_batch(struct vm_area_struct *vma, unsigned long base, u32 top
 	u32 have;
 	int done;
 
-	if (!kf_charge(d, n)) {
+	if (!kf_charge(&d->stack_pages, d->stack_pages_max, n)) {
 		n = 1;
-		if (!kf_charge(d, n))
+		if (!kf_charge(&d->stack_pages, d->stack_pages_max, n))
 			return -EDQUOT;
 	}
 	have = kf_alloc_pages(pages, n);
@@ -133,21 +124,6 @@ static vm_fault_t kf_grow(struct vm_area_struct *vma, unsigned long base, struct
 	return done == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 }
 
-/* A mapping may begin in the middle of a slot: nothing is put in below it. */
-static void kf_clip_growth(const struct vm_area_struct *vma, unsigned long base,
-			   struct kf_growth *g)
-{
-	u32 first;
-
-	if (base >= vma->vm_start)
-		return;
-	first = (vma->vm_start - base) >> PAGE_SHIFT;
-	if (first > g->first) {
-		g->count -= first - g->first;
-		g->first = first;
-	}
-}
-
 static vm_fault_t kf_arena_refuse(struct kf_domain *d, vm_fault_t why)
 {
 	atomic64_inc(&d->stack_refused);
@@ -159,8 +135,7 @@ static vm_fault_t kf_arena_fault(struct vm_fault *vmf)
 	struct vm_area_struct *vma = vmf->vma;
 	struct kf_domain *d = vma->vm_private_data;
 	u32 shift = kf_vma_stack_shift(vma);
-	u64 pgoff = vmf->pgoff & ((1ull << (KFIBER_MAP_STACKS_SHIFT - PAGE_SHIFT)) - 1);
-	struct kf_place place = kf_place(pgoff, shift);
+	struct kf_place place = kf_place(kf_map_region((u64)vmf->pgoff << PAGE_SHIFT).page, shift);
 	u32 guard = kf_guard_pages(shift);
 	struct kf_growth g;
 	struct kf_fiber *f;
@@ -175,7 +150,8 @@ static vm_fault_t kf_arena_fault(struct vm_fault *vmf)
 
 	g = kf_growth(place.page, READ_ONCE(f->low_page), atomic_read(&f->pages), guard);
 	base = (vmf->address & PAGE_MASK) - place.page * PAGE_SIZE;
-	kf_clip_growth(vma, base, &g);
+	if (base < vma->vm_start)
+		g = kf_growth_clip(g, (vma->vm_start - base) >> PAGE_SHIFT);
 	ret = kf_grow(vma, base, f, &g);
 	if (ret != VM_FAULT_NOPAGE)
 		return kf_arena_refuse(d, ret);
@@ -209,7 +185,7 @@ static const struct vm_operations_struct kf_arena_vm_ops = {
  * kf_arena_mmap() - map an arena, or a part of one
  * @d: a domain that is set up
  * @vma: a shared mapping, of the domain's own mm
- * @offset: in the class and slot; without KFIBER_MAP_STACKS
+ * @offset: KFIBER_MAP_STACKS, the class, and where in it
  *
  * Shared, because private file pages go in read-only: each first write would
  * fault again and copy. A forked child's is empty but for one stack: fork.c.
@@ -218,12 +194,7 @@ static const struct vm_operations_struct kf_arena_vm_ops = {
  */
 int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset)
 {
-	u64 in_class = offset & ((1ull << KFIBER_MAP_STACKS_SHIFT) - 1);
-	u64 shift = offset >> KFIBER_MAP_STACKS_SHIFT;
-
-	if (shift < KFIBER_STACK_SHIFT_MIN || shift > KFIBER_STACK_SHIFT_MAX)
-		return -EINVAL;
-	if (in_class + (vma->vm_end - vma->vm_start) > 1ull << KFIBER_ARENA_SHIFT_MAX)
+	if (!kf_map_is_arena(offset, vma->vm_end - vma->vm_start))
 		return -EINVAL;
 	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_WIPEONFORK | VM_NOHUGEPAGE);
 	vma->vm_private_data = d;

@@ -329,7 +329,7 @@ static int kf_mmap(struct file *file, struct vm_area_struct *vma)
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 	if (offset >= KFIBER_MAP_STACKS)
-		return kf_arena_mmap(d, vma, offset - KFIBER_MAP_STACKS);
+		return kf_arena_mmap(d, vma, offset);
 	return kf_shared_mmap(d, vma, offset);
 }
 

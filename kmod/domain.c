@@ -21,6 +21,7 @@
 #include <linux/slab.h>
 
 #include "internal.h"
+#include "limits.h"
 
 static void kf_domain_free(struct work_struct *work)
 {
@@ -71,19 +72,6 @@ struct kf_domain *kf_domain_create(void)
 	return d;
 }
 
-static int kf_domain_check(const struct kfiber_setup *args)
-{
-	if (!args->processors || args->processors > KFIBER_PROCESSORS_MAX)
-		return -EINVAL;
-	if (!args->max_workers || args->max_workers > KFIBER_WORKERS_MAX)
-		return -EINVAL;
-	if (!args->max_fibers || args->max_fibers > KFIBER_FIBERS_MAX)
-		return -EINVAL;
-	if (args->stack_bytes_max && args->stack_bytes_max < PAGE_SIZE)
-		return -EINVAL;
-	return 0;
-}
-
 /**
  * kf_domain_setup() - give a domain its sizes
  * @d: the domain
@@ -95,10 +83,10 @@ static int kf_domain_check(const struct kfiber_setup *args)
  */
 int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 {
-	int err = kf_domain_check(args);
+	int err;
 
-	if (err)
-		return err;
+	if (!kf_limits_valid(args))
+		return -EINVAL;
 	mutex_lock(&d->setup_mutex);
 	if (d->ready) {
 		err = -EBADFD;
@@ -107,9 +95,7 @@ int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 	d->nr_processors = args->processors;
 	d->max_workers = args->max_workers;
 	d->max_fibers = args->max_fibers;
-	d->stack_pages_max = LONG_MAX;
-	if (args->stack_bytes_max)
-		d->stack_pages_max = min_t(u64, args->stack_bytes_max >> PAGE_SHIFT, LONG_MAX);
+	d->stack_pages_max = kf_limit_stack_pages(args->stack_bytes_max);
 	err = kf_sched_setup(d);
 	if (!err)
 		smp_store_release(&d->ready, true);	/* pairs with kf_is_ready() */

@@ -8,28 +8,22 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-#include "internal.h"
+#include "chunk.h"
 #include "growth.h"
+#include "internal.h"
+#include "limits.h"
 #include "word.h"
 
 /* Context: any. Return: NULL for an index that was never given out. */
 struct kf_fiber *kf_fiber_find(struct kf_domain *d, u32 index)
 {
-	struct kf_fiber_chunk *chunk = xa_load(&d->chunks, index / KF_FIBERS_PER_PAGE);
+	struct kf_fiber_chunk *chunk = xa_load(&d->chunks, kf_chunk_number(index));
 	struct kf_fiber *f;
 
 	if (!chunk)
 		return NULL;
-	f = &chunk->fibers[index % KF_FIBERS_PER_PAGE];
+	f = kf_chunk_fiber(chunk, index);
 	return READ_ONCE(f->allocated) ? f : NULL;
-}
-
-struct kfiber_fiber_block *kf_fiber_block(struct kf_fiber *f)
-{
-	u32 i = f->index % KF_FIBERS_PER_PAGE;
-	struct kf_fiber_chunk *chunk = container_of(f - i, struct kf_fiber_chunk, fibers[0]);
-
-	return &chunk->blocks[i];
 }
 
 static struct kf_fiber_chunk *kf_chunk_create(struct kf_domain *d, u32 first)
@@ -47,7 +41,7 @@ static struct kf_fiber_chunk *kf_chunk_create(struct kf_domain *d, u32 first)
 		chunk->fibers[i].domain = d;
 		kf_timer_init(&chunk->fibers[i]);
 	}
-	if (xa_err(xa_store(&d->chunks, first / KF_FIBERS_PER_PAGE, chunk, GFP_KERNEL)))
+	if (xa_err(xa_store(&d->chunks, kf_chunk_number(first), chunk, GFP_KERNEL)))
 		goto free_blocks;
 	return chunk;
 
@@ -70,15 +64,14 @@ static struct kf_fiber *kf_fiber_create_locked(struct kf_domain *d, u32 stack_sh
 	struct kf_fiber_chunk *chunk;
 	struct kf_fiber *f;
 
-	if (index >= d->max_fibers ||
-	    arena->nr_slots >= kfiber_arena_slots(stack_shift, d->max_fibers))
+	if (!kf_limit_allows_fiber(index, d->max_fibers, arena->nr_slots, stack_shift))
 		return ERR_PTR(-EAGAIN);
-	chunk = xa_load(&d->chunks, index / KF_FIBERS_PER_PAGE);
+	chunk = xa_load(&d->chunks, kf_chunk_number(index));
 	if (!chunk)
 		chunk = kf_chunk_create(d, index);
 	if (!chunk)
 		return ERR_PTR(-ENOMEM);
-	f = &chunk->fibers[index % KF_FIBERS_PER_PAGE];
+	f = kf_chunk_fiber(chunk, index);
 	f->stack_shift = stack_shift;
 	f->slot = arena->nr_slots;
 	f->low_page = kf_stack_pages(stack_shift);
@@ -157,13 +150,8 @@ int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
 static bool kf_fiber_free_locked(struct kf_domain *d, u64 name)
 {
 	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
-	u64 word;
 
-	if (!f)
-		return false;
-	word = READ_ONCE(kf_fiber_block(f)->word);
-	if (kf_name_generation(word) != kf_name_generation(name) ||
-	    kf_word_state(word) != KFIBER_FREE)
+	if (!f || !kf_word_is(READ_ONCE(kf_fiber_block(f)->word), name, KFIBER_FREE))
 		return false;
 	kf_fiber_put_locked(d, f);
 	return true;
@@ -192,28 +180,6 @@ u32 kf_fibers_free(struct kf_domain *d, const u64 *names, u32 count)
 	return done;
 }
 
-/* Moves a fiber whose thread has died to DEAD. Return: false: it was not there. */
-static bool kf_fiber_mark_dead(struct kfiber_fiber_block *block, u64 name)
-{
-	u64 old = READ_ONCE(block->word);
-	int tries;
-
-	for (tries = 0; tries < KF_TRIES; tries++) {
-		u64 state = kf_word_state(old);
-		u64 seen;
-
-		if (kf_name_generation(old) != kf_name_generation(name) ||
-		    (state != KFIBER_ACTIVE && state != KFIBER_PARKING))
-			return false;
-		seen = cmpxchg(&block->word, old,
-			       kf_word_with_state(old, KFIBER_DEAD) | KFIBER_KILLED);
-		if (seen == old)
-			return true;
-		old = seen;
-	}
-	return false;
-}
-
 static void kf_fiber_wake(struct kf_domain *d, u64 name)
 {
 	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
@@ -228,10 +194,10 @@ static void kf_fiber_wake(struct kf_domain *d, u64 name)
  */
 static void kf_fiber_recycle(struct kf_domain *d, struct kf_fiber *f, u64 name)
 {
-	u32 generation = kf_name_generation(name) + 1;
+	u32 generation = kf_next_generation(kf_name_generation(name));
 
 	WRITE_ONCE(kf_fiber_block(f)->joiner, 0);
-	WRITE_ONCE(kf_fiber_block(f)->word, kf_name(generation ?: 1, 0) | KFIBER_FREE);
+	WRITE_ONCE(kf_fiber_block(f)->word, kf_name(generation, 0) | KFIBER_FREE);
 	mutex_lock(&d->fiber_mutex);
 	if (f->allocated)
 		kf_fiber_put_locked(d, f);
@@ -257,7 +223,7 @@ void kf_fiber_kill(struct kf_domain *d, u64 name)
 	if (!name || !f)
 		return;
 	block = kf_fiber_block(f);
-	if (!kf_fiber_mark_dead(block, name))
+	if (!kf_word_kill(&block->word, name))
 		return;
 	raw_spin_lock_irq(&d->lock);
 	d->deaths++;

@@ -73,4 +73,12 @@ static inline struct kf_growth kf_growth(u32 page, u32 low, u32 have, u32 guard)
 	return (struct kf_growth){ .first = page - count + 1, .count = count };
 }
 
+/* A mapping may begin with page @first of a slot: nothing is put in below that. */
+static inline struct kf_growth kf_growth_clip(struct kf_growth g, u32 first)
+{
+	u32 below = first > g.first ? first - g.first : 0;
+
+	return (struct kf_growth){ .first = g.first + below, .count = g.count - below };
+}
+
 #endif /* KF_GROWTH_H */

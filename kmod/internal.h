@@ -332,7 +332,6 @@ int kf_shared_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset);
 
 /* fiber.c */
 struct kf_fiber *kf_fiber_find(struct kf_domain *d, u32 index);
-struct kfiber_fiber_block *kf_fiber_block(struct kf_fiber *f);
 int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count);
 u32 kf_fibers_free(struct kf_domain *d, const u64 *names, u32 count);
 void kf_fiber_kill(struct kf_domain *d, u64 name);

@@ -51,7 +51,9 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "chunk.h"
 #include "internal.h"
+#include "limits.h"
 #include "ring.h"
 
 /* Tells user space; it decides by these whether to call at all. */
@@ -504,7 +506,7 @@ u32 kf_sched_found(struct kf_worker *w)
 
 	raw_spin_lock_irq(&d->lock);
 	dispatch = kf_leave_next_locked(w);
-	if (!d->nr_spares && !d->spares_pending && d->nr_workers < d->max_workers) {
+	if (kf_limit_wants_spare(d->nr_spares, d->spares_pending, d->nr_workers, d->max_workers)) {
 		d->spares_pending++;
 		flags |= KFIBER_NEXT_NEED_SPARE;
 	}
@@ -518,8 +520,7 @@ u32 kf_sched_found(struct kf_worker *w)
 void kf_sched_spare_failed(struct kf_domain *d)
 {
 	raw_spin_lock_irq(&d->lock);
-	if (d->spares_pending)
-		d->spares_pending--;
+	d->spares_pending = kf_limit_spare_answered(d->spares_pending);
 	raw_spin_unlock_irq(&d->lock);
 }
 
@@ -662,8 +663,7 @@ void kf_sched_attach(struct kf_worker *w)
 	raw_spin_lock_irq(&d->lock);
 	d->nr_workers++;
 	d->workers_peak = max(d->workers_peak, d->nr_workers);
-	if (d->spares_pending)
-		d->spares_pending--;
+	d->spares_pending = kf_limit_spare_answered(d->spares_pending);
 	raw_spin_unlock_irq(&d->lock);
 }
 

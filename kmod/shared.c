@@ -10,22 +10,25 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "map.h"
 
 /* Context: RCU or anything that keeps the domain. Pages are never taken away. */
 static void *kf_shared_page(struct kf_domain *d, u64 offset)
 {
-	u64 page = (offset & (KFIBER_MAP_PROCESSORS - 1)) >> PAGE_SHIFT;
+	struct kf_region region = kf_map_region(offset);
 	struct kf_fiber_chunk *chunk;
 
-	switch (offset & ~(KFIBER_MAP_PROCESSORS - 1)) {
+	switch (region.base) {
 	case KFIBER_MAP_DOMAIN:
-		return page ? NULL : d->block;
+		return region.page ? NULL : d->block;
 	case KFIBER_MAP_PROCESSORS:
-		return page < d->nr_processors ? d->processors[page].block : NULL;
+		if (region.page >= d->nr_processors)
+			return NULL;
+		return d->processors[region.page].block;
 	case KFIBER_MAP_WORKERS:
-		return xa_load(&d->worker_pages, page);
+		return xa_load(&d->worker_pages, region.page);
 	case KFIBER_MAP_FIBERS:
-		chunk = xa_load(&d->chunks, page);
+		chunk = xa_load(&d->chunks, region.page);
 		return chunk ? chunk->blocks : NULL;
 	}
 	return NULL;
@@ -63,11 +66,7 @@ static const struct vm_operations_struct kf_shared_vm_ops = {
  */
 int kf_shared_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset)
 {
-	u64 last = offset + (vma->vm_end - vma->vm_start) - 1;
-
-	if ((offset ^ last) & ~(KFIBER_MAP_PROCESSORS - 1) || offset >= KFIBER_MAP_STACKS)
-		return -EINVAL;
-	if (offset >> KFIBER_MAP_STACKS_SHIFT > KFIBER_MAP_FIBERS >> KFIBER_MAP_STACKS_SHIFT)
+	if (!kf_map_is_shared(offset, vma->vm_end - vma->vm_start))
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EINVAL;

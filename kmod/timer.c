@@ -23,24 +23,18 @@
  * A timer can fire for a wait that has ended while another has begun: the fiber
  * looks at the clock when it is told that time is up.
  *
- * The block is anybody's to write: a deadline that always lies a little ahead
- * would keep the timer firing. Each time in a row that it has to set itself
- * again it doubles the least distance, up to KF_REARM_NS << KF_REARM_DOUBLINGS.
+ * What it makes of a deadline that it finds is in deadline.h.
  */
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
 
+#include "chunk.h"
+#include "deadline.h"
 #include "internal.h"
 #include "word.h"
 
-#define KF_REARM_NS		20000ull
-#define KF_REARM_DOUBLINGS	10
-
 /* How late a timer may be, to be merged with others: as for user timers. */
 #define KF_SLACK_NS		50000ull
-
-/* Beyond this hrtimers cannot count; 292 years. */
-#define KF_TIME_MAX		((u64)KTIME_MAX)
 
 /* Context: timer_lock. */
 static void kf_timer_set_locked(struct kf_fiber *f, u64 when)
@@ -56,21 +50,16 @@ static void kf_timer_set_locked(struct kf_fiber *f, u64 when)
 static bool kf_timer_look_locked(struct kf_fiber *f, u64 now)
 {
 	struct kfiber_fiber_block *block = kf_fiber_block(f);
+	enum kf_due due;
 	u64 deadline;
 
 	WRITE_ONCE(block->armed, KFIBER_NEVER);
 	smp_mb();						/* [C] */
 	deadline = READ_ONCE(block->deadline);
-	if (deadline >= KF_TIME_MAX)
-		return false;
-	if (deadline <= now)
-		return true;
-	if (kf_word_state(READ_ONCE(block->word)) == KFIBER_FREE)
-		return false;
-	kf_timer_set_locked(f, max(deadline, now + (KF_REARM_NS << f->rearms)));
-	if (f->rearms < KF_REARM_DOUBLINGS)
-		f->rearms++;
-	return false;
+	due = kf_deadline_due(deadline, now, READ_ONCE(block->word));
+	if (due == KF_DUE_LATER)
+		kf_timer_set_locked(f, kf_deadline_look_again(deadline, now, &f->rearms));
+	return due == KF_DUE_NOW;
 }
 
 static enum hrtimer_restart kf_timer_fired(struct hrtimer *timer)
@@ -125,8 +114,8 @@ int kf_timer_arm(struct kf_domain *d, u64 name)
 		return 0;
 	raw_spin_lock_irqsave(&f->timer_lock, flags);
 	f->rearms = 0;
-	if (!hrtimer_is_queued(&f->timer) ||
-	    deadline < (u64)ktime_to_ns(hrtimer_get_softexpires(&f->timer)))
+	if (kf_deadline_needs_set(deadline, hrtimer_is_queued(&f->timer),
+				  ktime_to_ns(hrtimer_get_softexpires(&f->timer))))
 		kf_timer_set_locked(f, deadline);
 	raw_spin_unlock_irqrestore(&f->timer_lock, flags);
 	return 0;

@@ -30,6 +30,12 @@ static inline u64 kf_name(u32 generation, u32 index)
 	return (u64)generation << KFIBER_GENERATION_SHIFT | index;
 }
 
+/* Never 0: that is no fiber's. */
+static inline u32 kf_next_generation(u32 generation)
+{
+	return generation + 1 ?: 1;
+}
+
 static inline u64 kf_word_state(u64 word)
 {
 	return word & KFIBER_STATE_MASK;
@@ -39,6 +45,13 @@ static inline u64 kf_word_state(u64 word)
 static inline u64 kf_word_with_state(u64 word, u64 state)
 {
 	return kf_name(kf_name_generation(word), 0) | state;
+}
+
+/* Is this the word of the fiber of that name, in that state? */
+static inline bool kf_word_is(u64 word, u64 name, u64 state)
+{
+	return kf_name_generation(word) == kf_name_generation(name) &&
+	       kf_word_state(word) == state;
 }
 
 /**
@@ -97,6 +110,26 @@ static inline u32 kf_word_wake(u64 *word, u64 name, u64 flag)
 		old = seen;
 	}
 	return 0;
+}
+
+/* Moves a fiber whose thread has died to DEAD. Return: false: it did not run. */
+static inline bool kf_word_kill(u64 *word, u64 name)
+{
+	u64 old = READ_ONCE(*word);
+	int tries;
+
+	for (tries = 0; tries < KF_TRIES; tries++) {
+		u64 seen;
+
+		if (!kf_word_is(old, name, KFIBER_ACTIVE) &&
+		    !kf_word_is(old, name, KFIBER_PARKING))
+			return false;
+		seen = cmpxchg(word, old, kf_word_with_state(old, KFIBER_DEAD) | KFIBER_KILLED);
+		if (seen == old)
+			return true;
+		old = seen;
+	}
+	return false;
 }
 
 #endif /* KF_WORD_H */
