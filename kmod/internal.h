@@ -14,6 +14,10 @@
  *   arena.c      stacks and their page faults
  *   fork.c       the one stack that a forked child gets
  *
+ * What can be computed or decided without taking a lock is in headers, inline,
+ * with a KUnit test beside each: word.h, ring.h, queue.h, balance.h, deadline.h,
+ * limits.h, chunk.h, map.h, growth.h.
+ *
  * Lock order, outermost first. Locks in one line are never held together.
  *
  *   mmap_lock or per-VMA lock    page faults and mmap

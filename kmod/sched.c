@@ -51,10 +51,11 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "balance.h"
 #include "chunk.h"
 #include "internal.h"
 #include "limits.h"
-#include "ring.h"
+#include "queue.h"
 
 /* Tells user space; it decides by these whether to call at all. */
 static void kf_publish_locked(struct kf_domain *d)
@@ -116,86 +117,33 @@ static void kf_set_searching_locked(struct kf_worker *w, bool searching)
 	w->domain->nr_searching += searching ? 1 : -1;
 }
 
-static bool kf_processor_has_queued(const struct kf_processor *p)
-{
-	struct kf_ring local = kf_ring_local(p->block);
-	struct kf_ring inbox = kf_ring_inbox(p->block);
-
-	return !kf_ring_empty(&local) || !kf_ring_empty(&inbox);
-}
-
-static bool kf_processor_has_work(const struct kf_processor *p)
-{
-	return READ_ONCE(p->block->next) || kf_processor_has_queued(p);
-}
-
-/* Is there anything for a spare to do? A few cache lines for each processor. */
-static bool kf_visible_locked(struct kf_domain *d)
-{
-	u32 i;
-
-	if (d->nr_global)
-		return true;
-	for (i = 0; i < d->nr_processors; i++) {
-		struct kf_processor *p = &d->processors[i];
-
-		if (kf_processor_has_queued(p))
-			return true;
-		if (READ_ONCE(p->block->next) && !(p->worker && d->nr_watching))
-			return true;
-	}
-	return false;
-}
-
-/* An idle processor for a worker: its last one if it can be. */
-static struct kf_processor *kf_choose_idle_locked(struct kf_domain *d, struct kf_processor *last)
-{
-	if (last && !last->worker)
-		return last;
-	return list_first_entry_or_null(&d->idle, struct kf_processor, idle_link);
-}
-
-/* An idle processor for a spare: one with work of its own if there is one. */
-static struct kf_processor *kf_choose_busy_idle_locked(struct kf_domain *d)
-{
-	struct kf_processor *p;
-
-	list_for_each_entry(p, &d->idle, idle_link)
-		if (kf_processor_has_work(p))
-			return p;
-	return list_first_entry_or_null(&d->idle, struct kf_processor, idle_link);
-}
-
 /*
  * Finds an idle processor and a worker that should have it, and joins them.
- * Waiters and spares take turns, so that neither blocked fibers that are back
- * nor queued ones are held up by the others. @kicked: user space says that there
- * is work.
+ * @kicked: user space says that there is work.
  *
  * Return: the worker to be woken once the lock is dropped, or NULL.
  */
 static struct kf_worker *kf_pair_locked(struct kf_domain *d, bool kicked)
 {
 	struct kf_worker *w;
-	bool spare;
 
-	if (!d->nr_idle || !(d->nr_waiters || d->nr_spares))
-		return NULL;
-	spare = d->nr_spares && !d->nr_searching && (kicked || kf_visible_locked(d));
-	if (d->nr_waiters && (d->waiters_turn || !spare)) {
+	switch (kf_turn_locked(d, kicked)) {
+	case KF_TURN_WAITER:
 		w = list_first_entry(&d->waiters, struct kf_worker, link);
 		kf_unlist_locked(w);
 		kf_assign_locked(kf_choose_idle_locked(d, w->last), w);
 		d->waiters_turn = false;
 		d->returns++;
-	} else if (spare) {
+		break;
+	case KF_TURN_SPARE:
 		w = list_first_entry(&d->spares, struct kf_worker, link);
 		kf_unlist_locked(w);
 		kf_assign_locked(kf_choose_busy_idle_locked(d), w);
 		kf_set_searching_locked(w, true);
 		d->waiters_turn = true;
 		d->wakeups++;
-	} else {
+		break;
+	default:
 		return NULL;
 	}
 	kf_publish_locked(d);
@@ -242,34 +190,6 @@ void kf_sched_kick(struct kf_domain *d)
 	kf_pair_all(d, true);
 }
 
-static void kf_global_push_locked(struct kf_domain *d, struct kf_fiber *f, u64 name)
-{
-	if (f->queue_name)
-		return;
-	f->queue_name = name;
-	f->queue_next = NULL;
-	if (d->global_head)
-		d->global_tail->queue_next = f;
-	else
-		d->global_head = f;
-	d->global_tail = f;
-	d->nr_global++;
-}
-
-static u64 kf_global_pop_locked(struct kf_domain *d)
-{
-	struct kf_fiber *f = d->global_head;
-	u64 name;
-
-	if (!f)
-		return 0;
-	d->global_head = f->queue_next;
-	name = f->queue_name;
-	f->queue_name = 0;
-	d->nr_global--;
-	return name;
-}
-
 /*
  * Where a fiber goes that the kernel makes runnable: to an idle processor if
  * somebody is there to take it, else to the one it ran on, else to all.
@@ -279,7 +199,6 @@ static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f
 	u32 hint = READ_ONCE(kf_fiber_block(f)->processor) % d->nr_processors;
 	struct kf_processor *p = &d->processors[hint];
 	struct kf_worker *w = NULL;
-	struct kf_ring inbox;
 
 	if (d->nr_idle && d->nr_spares) {
 		p = kf_choose_idle_locked(d, p);
@@ -288,10 +207,7 @@ static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f
 		kf_assign_locked(p, w);
 		d->wakeups++;
 	}
-	/* With all workers blocked, who runs must find it: not by this inbox. */
-	inbox = kf_ring_inbox(p->block);
-	if (!p->worker || !kf_ring_push(&inbox, name))
-		kf_global_push_locked(d, f, name);
+	kf_queue_ready_locked(d, p, f, name);
 	kf_publish_locked(d);
 	return w;
 }
@@ -327,39 +243,18 @@ void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *coun
 		kf_sched_dispatch(d);
 }
 
-/* One from the global queue, and a fair share of it into the local one. */
 static u64 kf_find_global(struct kf_domain *d, struct kf_processor *p)
 {
-	struct kf_ring local = kf_ring_local(p->block);
 	unsigned long flags;
 	u64 name;
-	u32 n;
 
 	if (!READ_ONCE(d->nr_global))
 		return 0;
 	raw_spin_lock_irqsave(&d->lock, flags);
-	name = kf_global_pop_locked(d);
-	n = min(d->nr_global / d->nr_processors, KFIBER_LOCAL_SLOTS / 2);
-	while (n-- && d->global_head) {
-		if (!kf_ring_push(&local, d->global_head->queue_name))
-			break;
-		kf_global_pop_locked(d);
-	}
+	name = kf_global_take_locked(d, p);
 	kf_publish_locked(d);
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 	return name;
-}
-
-static u64 kf_steal_from(struct kf_processor *victim, struct kf_processor *p, u32 *stolen)
-{
-	struct kf_ring local = kf_ring_local(p->block);
-	struct kf_ring from = kf_ring_local(victim->block);
-	u64 name = kf_ring_steal(&from, &local, stolen);
-
-	if (name)
-		return name;
-	from = kf_ring_inbox(victim->block);
-	return kf_ring_steal(&from, &local, stolen);
 }
 
 static u64 kf_find_steal(struct kf_domain *d, struct kf_processor *p)
@@ -368,8 +263,8 @@ static u64 kf_find_steal(struct kf_domain *d, struct kf_processor *p)
 	u32 i, stolen;
 
 	for (i = 1; i < d->nr_processors; i++) {
-		struct kf_processor *victim = &d->processors[(p->index + i) % d->nr_processors];
-		u64 name = kf_steal_from(victim, p, &stolen);
+		struct kf_processor *victim = kf_queue_victim(d, p, i);
+		u64 name = kf_queue_steal(victim->block, p->block, &stolen);
 
 		if (!name)
 			continue;
@@ -394,16 +289,12 @@ static u64 kf_find_steal(struct kf_domain *d, struct kf_processor *p)
  */
 u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p)
 {
-	struct kf_ring inbox = kf_ring_inbox(p->block);
-	struct kf_ring local = kf_ring_local(p->block);
-	u64 name = kf_ring_pop(&inbox);
+	u64 name = kf_queue_pop_inbox(p->block);
 
 	if (!name)
 		name = kf_find_global(d, p);
-	if (!name && READ_ONCE(p->block->next))
-		name = xchg(&p->block->next, 0);
 	if (!name)
-		name = kf_ring_pop(&local);
+		name = kf_queue_pop_own(p->block);
 	if (!name)
 		name = kf_find_steal(d, p);
 	return name;
@@ -423,17 +314,15 @@ u64 kf_sched_steal_next(struct kf_domain *d, struct kf_processor *p, struct kf_w
 	u32 i;
 
 	for (i = 1; i < d->nr_processors; i++) {
-		struct kf_processor *victim = &d->processors[(p->index + i) % d->nr_processors];
+		struct kf_processor *victim = kf_queue_victim(d, p, i);
 		u64 next = READ_ONCE(victim->block->next);
 		u64 ticks = READ_ONCE(victim->block->ticks);
 
 		if (!next)
 			continue;
-		if (watch->processor == victim && watch->ticks == ticks)
-			return cmpxchg(&victim->block->next, next, 0) == next ? next : 0;
-		watch->processor = victim;
-		watch->ticks = ticks;
-		return 0;
+		if (!kf_watch_stands_still(watch, victim, ticks))
+			return 0;
+		return cmpxchg(&victim->block->next, next, 0) == next ? next : 0;
 	}
 	watch->processor = NULL;
 	return 0;
@@ -452,7 +341,7 @@ bool kf_sched_search(struct kf_worker *w)
 	bool may;
 
 	raw_spin_lock_irq(&d->lock);
-	may = w->searching || d->nr_searching < d->nr_processors / 2;
+	may = w->searching || kf_may_search_locked(d);
 	if (may) {
 		kf_set_searching_locked(w, true);
 		kf_publish_locked(d);
@@ -472,7 +361,7 @@ static bool kf_leave_next_locked(struct kf_worker *w)
 	struct kf_domain *d = w->domain;
 
 	kf_set_searching_locked(w, false);
-	return d->nr_idle && !d->nr_searching && (d->nr_spares || d->nr_waiters);
+	return kf_needs_searcher_locked(d);
 }
 
 /**
@@ -649,8 +538,7 @@ bool kf_sched_release(struct kf_worker *w)
 	p->handed = true;
 	kf_set_searching_locked(w, false);
 	kf_unassign_locked(w);
-	wanted = d->nr_waiters || d->nr_global || d->nr_idle < d->nr_processors ||
-		 kf_processor_has_work(p);
+	wanted = kf_is_wanted_locked(d, p);
 	kf_publish_locked(d);
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 	return wanted;

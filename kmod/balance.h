@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Who gets an idle processor, and whether anybody is to be called: decisions
+ * that change nothing. sched.c says why they are right.
+ */
+#ifndef KF_BALANCE_H
+#define KF_BALANCE_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+
+#include "internal.h"
+#include "queue.h"
+
+/* Who is to have an idle processor. */
+enum kf_turn {
+	KF_TURN_NOBODY,
+	KF_TURN_WAITER,
+	KF_TURN_SPARE,
+};
+
+/* Is there anything for a spare to do? A few cache lines for each processor. */
+static inline bool kf_visible_locked(struct kf_domain *d)
+{
+	u32 i;
+
+	if (d->nr_global)
+		return true;
+	for (i = 0; i < d->nr_processors; i++) {
+		struct kf_processor *p = &d->processors[i];
+
+		if (kf_queue_has_queued(p->block))
+			return true;
+		if (READ_ONCE(p->block->next) && !(p->worker && d->nr_watching))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Waiters and spares take turns, so that neither blocked fibers that are back
+ * nor queued ones are held up by the others. @kicked: user space says that there
+ * is work.
+ */
+static inline enum kf_turn kf_turn_locked(struct kf_domain *d, bool kicked)
+{
+	bool spare;
+
+	if (!d->nr_idle || !(d->nr_waiters || d->nr_spares))
+		return KF_TURN_NOBODY;
+	spare = d->nr_spares && !d->nr_searching && (kicked || kf_visible_locked(d));
+	if (d->nr_waiters && (d->waiters_turn || !spare))
+		return KF_TURN_WAITER;
+	return spare ? KF_TURN_SPARE : KF_TURN_NOBODY;
+}
+
+/* An idle processor for a worker: its last one if it can be. */
+static inline struct kf_processor *kf_choose_idle_locked(struct kf_domain *d,
+							 struct kf_processor *last)
+{
+	if (last && !last->worker)
+		return last;
+	return list_first_entry_or_null(&d->idle, struct kf_processor, idle_link);
+}
+
+/* An idle processor for a spare: one with work of its own if there is one. */
+static inline struct kf_processor *kf_choose_busy_idle_locked(struct kf_domain *d)
+{
+	struct kf_processor *p;
+
+	list_for_each_entry(p, &d->idle, idle_link)
+		if (kf_queue_has_work(p->block))
+			return p;
+	return list_first_entry_or_null(&d->idle, struct kf_processor, idle_link);
+}
+
+/* May one more look for work? Half of the processors are enough. */
+static inline bool kf_may_search_locked(const struct kf_domain *d)
+{
+	return d->nr_searching < d->nr_processors / 2;
+}
+
+/* Is anybody to look in the place of one who has stopped searching? */
+static inline bool kf_needs_searcher_locked(const struct kf_domain *d)
+{
+	return d->nr_idle && !d->nr_searching && (d->nr_spares || d->nr_waiters);
+}
+
+/*
+ * Is @p, just given up, for somebody else? When it was the only busy one, then
+ * only for what is visible already.
+ */
+static inline bool kf_is_wanted_locked(const struct kf_domain *d, const struct kf_processor *p)
+{
+	return d->nr_waiters || d->nr_global || d->nr_idle < d->nr_processors ||
+	       kf_queue_has_work(p->block);
+}
+
+#endif /* KF_BALANCE_H */

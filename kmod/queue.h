@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What there is to run, and in which order it is taken. No locks here; those of
+ * the global queue's caller are in its functions' names.
+ *
+ * A worker in NEXT looks (kf_sched_find) in
+ *
+ *	its inbox		timers and late wake-ups, so that they are not
+ *				behind fibers that queue each other
+ *	the global queue	which belongs to nobody who would look there
+ *	its "next", its ring	left over, or put there while it looked
+ *	others' rings, inboxes	but not their "next", see sched.c
+ */
+#ifndef KF_QUEUE_H
+#define KF_QUEUE_H
+
+#include <linux/atomic.h>
+#include <linux/kfiber.h>
+#include <linux/minmax.h>
+#include <linux/types.h>
+
+#include "internal.h"
+#include "ring.h"
+
+static inline bool kf_queue_has_queued(struct kfiber_processor_block *b)
+{
+	struct kf_ring local = kf_ring_local(b);
+	struct kf_ring inbox = kf_ring_inbox(b);
+
+	return !kf_ring_empty(&local) || !kf_ring_empty(&inbox);
+}
+
+static inline bool kf_queue_has_work(struct kfiber_processor_block *b)
+{
+	return READ_ONCE(b->next) || kf_queue_has_queued(b);
+}
+
+static inline u64 kf_queue_pop_inbox(struct kfiber_processor_block *b)
+{
+	struct kf_ring inbox = kf_ring_inbox(b);
+
+	return kf_ring_pop(&inbox);
+}
+
+/* What the holder has put there itself. */
+static inline u64 kf_queue_pop_own(struct kfiber_processor_block *b)
+{
+	struct kf_ring local = kf_ring_local(b);
+	u64 name = READ_ONCE(b->next) ? xchg(&b->next, 0) : 0;
+
+	return name ?: kf_ring_pop(&local);
+}
+
+/* Context: the holder of @to. Return: a fiber's name, or 0. */
+static inline u64 kf_queue_steal(struct kfiber_processor_block *victim,
+				 struct kfiber_processor_block *to, u32 *stolen)
+{
+	struct kf_ring local = kf_ring_local(to);
+	struct kf_ring from = kf_ring_local(victim);
+	u64 name = kf_ring_steal(&from, &local, stolen);
+
+	if (name)
+		return name;
+	from = kf_ring_inbox(victim);
+	return kf_ring_steal(&from, &local, stolen);
+}
+
+/* The one that @p looks at after @i - 1 others; @i: from 1 to all but itself */
+static inline struct kf_processor *kf_queue_victim(struct kf_domain *d, struct kf_processor *p,
+						   u32 i)
+{
+	return &d->processors[(p->index + i) % d->nr_processors];
+}
+
+/*
+ * Has a processor dispatched nothing since @watch looked at it? If it has, or
+ * another was looked at, @watch remembers this one.
+ */
+static inline bool kf_watch_stands_still(struct kf_watch *watch, struct kf_processor *p, u64 ticks)
+{
+	if (watch->processor == p && watch->ticks == ticks)
+		return true;
+	watch->processor = p;
+	watch->ticks = ticks;
+	return false;
+}
+
+static inline void kf_global_push_locked(struct kf_domain *d, struct kf_fiber *f, u64 name)
+{
+	if (f->queue_name)
+		return;
+	f->queue_name = name;
+	f->queue_next = NULL;
+	if (d->global_head)
+		d->global_tail->queue_next = f;
+	else
+		d->global_head = f;
+	d->global_tail = f;
+	d->nr_global++;
+}
+
+static inline u64 kf_global_pop_locked(struct kf_domain *d)
+{
+	struct kf_fiber *f = d->global_head;
+	u64 name;
+
+	if (!f)
+		return 0;
+	d->global_head = f->queue_next;
+	name = f->queue_name;
+	f->queue_name = 0;
+	d->nr_global--;
+	return name;
+}
+
+/* One from the global queue, and a fair share of it into the ring of @p. */
+static inline u64 kf_global_take_locked(struct kf_domain *d, struct kf_processor *p)
+{
+	struct kf_ring local = kf_ring_local(p->block);
+	u64 name = kf_global_pop_locked(d);
+	u32 n = min(d->nr_global / d->nr_processors, KFIBER_LOCAL_SLOTS / 2);
+
+	while (n-- && d->global_head) {
+		if (!kf_ring_push(&local, d->global_head->queue_name))
+			break;
+		kf_global_pop_locked(d);
+	}
+	return name;
+}
+
+/*
+ * Queues a fiber for a processor, or for all: with nobody to look into its
+ * inbox, or no room there.
+ */
+static inline void kf_queue_ready_locked(struct kf_domain *d, struct kf_processor *p,
+					 struct kf_fiber *f, u64 name)
+{
+	struct kf_ring inbox = kf_ring_inbox(p->block);
+
+	if (!p->worker || !kf_ring_push(&inbox, name))
+		kf_global_push_locked(d, f, name);
+}
+
+#endif /* KF_QUEUE_H */
