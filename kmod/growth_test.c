@@ -66,6 +66,9 @@ static void growth_doubles(struct kunit *test)
 	/* All of it: down to the guard and not into it. */
 	KUNIT_EXPECT_EQ(test, grow_to(test, 18, 48), 7);
 	KUNIT_EXPECT_EQ(test, grow_to(test, 14, 3), 3);
+	/* Not beyond 512 KiB in one fault. */
+	KUNIT_EXPECT_EQ(test, grow_to(test, 22, 257), 10);
+	KUNIT_EXPECT_EQ(test, grow_to(test, 22, 640), 12);
 }
 
 static void growth_after_a_jump(struct kunit *test)
@@ -85,11 +88,32 @@ static void growth_after_a_jump(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, g.count, 1);
 }
 
+/* A mapping that begins within a slot is given nothing below its begin. */
+static void growth_clips(struct kunit *test)
+{
+	const struct kf_growth whole = { .first = 20, .count = 8 };
+	struct kf_growth g = kf_growth_clip(whole, 0);
+
+	KUNIT_EXPECT_EQ(test, g.first, 20);
+	KUNIT_EXPECT_EQ(test, g.count, 8);
+	g = kf_growth_clip(whole, 20);
+	KUNIT_EXPECT_EQ(test, g.first, 20);
+	KUNIT_EXPECT_EQ(test, g.count, 8);
+	g = kf_growth_clip(whole, 23);
+	KUNIT_EXPECT_EQ(test, g.first, 23);
+	KUNIT_EXPECT_EQ(test, g.count, 5);
+	/* The page that was touched is in the mapping. */
+	g = kf_growth_clip(whole, 27);
+	KUNIT_EXPECT_EQ(test, g.first, 27);
+	KUNIT_EXPECT_EQ(test, g.count, 1);
+}
+
 static struct kunit_case growth_cases[] = {
 	KUNIT_CASE(growth_classes),
 	KUNIT_CASE(growth_places),
 	KUNIT_CASE(growth_doubles),
 	KUNIT_CASE(growth_after_a_jump),
+	KUNIT_CASE(growth_clips),
 	{ }
 };
 

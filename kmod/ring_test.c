@@ -112,6 +112,69 @@ static void ring_steal_into_a_full_ring(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kf_ring_push(&r->to, 1));
 }
 
+/* A length that cannot be is none; there is nothing to take, nor room. */
+static void ring_hostile_is_empty(struct kunit *test)
+{
+	static const struct { u32 head, tail; } wrong[] = {
+		{ 0, KFIBER_LOCAL_SLOTS + 1 }, { 1, 0 }, { 0, 0x80000000 }, { 5, -5u },
+		{ -1u, KFIBER_LOCAL_SLOTS },
+	};
+	struct rings *r = test->priv;
+	u32 i, stolen;
+
+	memset(r->a->local, 7, sizeof(r->a->local));
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		r->a->local_head = wrong[i].head;
+		r->a->local_tail = wrong[i].tail;
+		KUNIT_EXPECT_TRUE(test, kf_ring_empty(&r->from));
+		KUNIT_EXPECT_EQ(test, kf_ring_pop(&r->from), 0);
+		KUNIT_EXPECT_EQ(test, kf_ring_steal(&r->from, &r->to, &stolen), 0);
+		KUNIT_EXPECT_FALSE(test, kf_ring_push(&r->from, 1));
+		KUNIT_EXPECT_EQ(test, r->a->local_head, wrong[i].head);
+		KUNIT_EXPECT_EQ(test, r->a->local_tail, wrong[i].tail);
+		KUNIT_EXPECT_EQ(test, r->b->local_tail, 0);
+	}
+	KUNIT_EXPECT_EQ(test, r->a->local[0], 0x0707070707070707);
+}
+
+/* Into such a ring a thief puts nothing. */
+static void ring_steal_into_a_hostile_ring(struct kunit *test)
+{
+	struct rings *r = test->priv;
+	u32 stolen;
+	u64 i;
+
+	for (i = 1; i <= 100; i++)
+		kf_ring_push(&r->from, i);
+	r->b->local_head = 1;
+	KUNIT_EXPECT_EQ(test, kf_ring_steal(&r->from, &r->to, &stolen), 1);
+	KUNIT_EXPECT_EQ(test, stolen, 1);
+	KUNIT_EXPECT_EQ(test, r->b->local_tail, 0);
+	KUNIT_EXPECT_FALSE(test, memchr_inv(r->b->local, 0, sizeof(r->b->local)));
+}
+
+/* Over the end of u32, over the end of the places, in both rings. */
+static void ring_steal_wraps(struct kunit *test)
+{
+	struct rings *r = test->priv;
+	u32 stolen;
+	u64 i;
+
+	r->a->local_head = -2u;
+	r->a->local_tail = -2u;
+	r->b->local_head = -1u;
+	r->b->local_tail = -1u;
+	for (i = 1; i <= KFIBER_LOCAL_SLOTS; i++)
+		kf_ring_push(&r->from, i);
+	KUNIT_EXPECT_EQ(test, kf_ring_steal(&r->from, &r->to, &stolen), 1);
+	KUNIT_EXPECT_EQ(test, stolen, KFIBER_LOCAL_SLOTS / 2);
+	for (i = 2; i <= KFIBER_LOCAL_SLOTS / 2; i++)
+		KUNIT_EXPECT_EQ(test, kf_ring_pop(&r->to), i);
+	KUNIT_EXPECT_TRUE(test, kf_ring_empty(&r->to));
+	for (; i <= KFIBER_LOCAL_SLOTS; i++)
+		KUNIT_EXPECT_EQ(test, kf_ring_pop(&r->from), i);
+}
+
 /* Whatever the process writes there, the kernel stays within the ring. */
 static void ring_hostile_indexes(struct kunit *test)
 {
@@ -208,6 +271,9 @@ static struct kunit_case ring_cases[] = {
 	KUNIT_CASE(ring_wraps),
 	KUNIT_CASE(ring_steal_takes_half),
 	KUNIT_CASE(ring_steal_into_a_full_ring),
+	KUNIT_CASE(ring_hostile_is_empty),
+	KUNIT_CASE(ring_steal_into_a_hostile_ring),
+	KUNIT_CASE(ring_steal_wraps),
 	KUNIT_CASE(ring_hostile_indexes),
 	KUNIT_CASE(ring_steal_against_pop),
 	{ }

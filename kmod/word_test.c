@@ -13,7 +13,51 @@ static void word_names(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, kf_name_generation(name), 0xfffffffe);
 	KUNIT_EXPECT_EQ(test, kf_name_index(name), 0x123456);
+	KUNIT_EXPECT_EQ(test, name, 0xfffffffe00123456);
+	KUNIT_EXPECT_EQ(test, kf_name_index(U64_MAX), U32_MAX);
 	KUNIT_EXPECT_EQ(test, kf_word_with_state(WORD(0xffff), KFIBER_DEAD), WORD(KFIBER_DEAD));
+}
+
+static void word_generations(struct kunit *test)
+{
+	u64 name = kf_name(GENERATION, 3);
+
+	KUNIT_EXPECT_EQ(test, kf_next_generation(1), 2);
+	KUNIT_EXPECT_EQ(test, kf_next_generation(U32_MAX - 1), U32_MAX);
+	/* 0 is no fiber's. */
+	KUNIT_EXPECT_EQ(test, kf_next_generation(U32_MAX), 1);
+	KUNIT_EXPECT_TRUE(test, kf_word_is(WORD(KFIBER_DEAD | KFIBER_KILLED), name, KFIBER_DEAD));
+	KUNIT_EXPECT_FALSE(test, kf_word_is(WORD(KFIBER_DEAD), name, KFIBER_FREE));
+	KUNIT_EXPECT_FALSE(test, kf_word_is(WORD(KFIBER_FREE), kf_name(GENERATION + 1, 3),
+					    KFIBER_FREE));
+}
+
+/* Its thread has died: only a fiber that ran there can have died with it. */
+static void word_kill(struct kunit *test)
+{
+	static const struct {
+		u64 old;
+		bool dies;
+	} words[] = {
+		{ KFIBER_ACTIVE, true },
+		{ KFIBER_ACTIVE | KFIBER_PERMIT | KFIBER_WAKE, true },
+		{ KFIBER_PARKING | KFIBER_WAITS_WAKE, true },
+		{ KFIBER_PARKED, false },
+		{ KFIBER_FREE, false },
+		{ KFIBER_DEAD, false },
+		{ 0x77, false },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		u64 word = WORD(words[i].old);
+
+		KUNIT_EXPECT_FALSE(test, kf_word_kill(&word, kf_name(GENERATION - 1, 3)));
+		KUNIT_EXPECT_EQ(test, word, WORD(words[i].old));
+		KUNIT_EXPECT_EQ(test, kf_word_kill(&word, kf_name(GENERATION, 3)), words[i].dies);
+		KUNIT_EXPECT_EQ(test, word,
+				WORD(words[i].dies ? KFIBER_DEAD | KFIBER_KILLED : words[i].old));
+	}
 }
 
 /* What comes, to which word, and what becomes of it. */
@@ -91,6 +135,8 @@ static void word_wake_without_generation(struct kunit *test)
 
 static struct kunit_case word_cases[] = {
 	KUNIT_CASE(word_names),
+	KUNIT_CASE(word_generations),
+	KUNIT_CASE(word_kill),
 	KUNIT_CASE(word_woken),
 	KUNIT_CASE(word_wake_queues_once),
 	KUNIT_CASE(word_wake_wants_the_generation),

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit: what the ABI header promised once stays so. main.c refuses to build
+ * when a size changes; this says which field moved.
+ */
+#include <kunit/test.h>
+#include <linux/kfiber.h>
+
+struct abi_field {
+	const char *name;
+	size_t offset, want_offset;
+	size_t size, want_size;
+};
+
+struct abi_struct {
+	const char *name;
+	size_t size, want_size;
+	const struct abi_field *fields;
+	size_t nr_fields;
+};
+
+#define FIELD(type, field, at, bytes)						\
+	{ #type "." #field, offsetof(struct type, field), at, sizeof_field(struct type, field), bytes }
+#define STRUCT(type, bytes)							\
+	{ #type, sizeof(struct type), bytes, type##_fields, ARRAY_SIZE(type##_fields) }
+
+static const struct abi_field kfiber_domain_block_fields[] = {
+	FIELD(kfiber_domain_block, abi, 0, 4),
+	FIELD(kfiber_domain_block, processors, 4, 4),
+	FIELD(kfiber_domain_block, reserved0, 8, 56),
+	FIELD(kfiber_domain_block, idle, 64, 4),
+	FIELD(kfiber_domain_block, searching, 68, 4),
+	FIELD(kfiber_domain_block, global, 72, 4),
+	FIELD(kfiber_domain_block, waiters, 76, 4),
+	FIELD(kfiber_domain_block, spares, 80, 4),
+	FIELD(kfiber_domain_block, watching, 84, 4),
+	FIELD(kfiber_domain_block, shutdown, 88, 4),
+	FIELD(kfiber_domain_block, reserved1, 92, 36),
+	FIELD(kfiber_domain_block, live, 128, 8),
+	FIELD(kfiber_domain_block, reserved2, 136, 56),
+};
+
+static const struct abi_field kfiber_processor_block_fields[] = {
+	FIELD(kfiber_processor_block, next, 0, 8),
+	FIELD(kfiber_processor_block, ticks, 8, 8),
+	FIELD(kfiber_processor_block, switches, 16, 8),
+	FIELD(kfiber_processor_block, parks, 24, 8),
+	FIELD(kfiber_processor_block, unparks, 32, 8),
+	FIELD(kfiber_processor_block, calls, 40, 8),
+	FIELD(kfiber_processor_block, spawns, 48, 8),
+	FIELD(kfiber_processor_block, reserved0, 56, 8),
+	FIELD(kfiber_processor_block, local_head, 64, 4),
+	FIELD(kfiber_processor_block, reserved1, 68, 60),
+	FIELD(kfiber_processor_block, local_tail, 128, 4),
+	FIELD(kfiber_processor_block, reserved2, 132, 60),
+	FIELD(kfiber_processor_block, inbox_head, 192, 4),
+	FIELD(kfiber_processor_block, reserved3, 196, 60),
+	FIELD(kfiber_processor_block, inbox_tail, 256, 4),
+	FIELD(kfiber_processor_block, reserved4, 260, 60),
+	FIELD(kfiber_processor_block, local, 320, 2048),
+	FIELD(kfiber_processor_block, inbox, 2368, 1024),
+	FIELD(kfiber_processor_block, reserved5, 3392, 704),
+};
+
+static const struct abi_field kfiber_worker_block_fields[] = {
+	FIELD(kfiber_worker_block, critical, 0, 4),
+	FIELD(kfiber_worker_block, processor, 4, 4),
+	FIELD(kfiber_worker_block, fiber, 8, 8),
+	FIELD(kfiber_worker_block, reserved, 16, 48),
+};
+
+static const struct abi_field kfiber_fiber_block_fields[] = {
+	FIELD(kfiber_fiber_block, word, 0, 8),
+	FIELD(kfiber_fiber_block, sp, 8, 8),
+	FIELD(kfiber_fiber_block, deadline, 16, 8),
+	FIELD(kfiber_fiber_block, armed, 24, 8),
+	FIELD(kfiber_fiber_block, joiner, 32, 8),
+	FIELD(kfiber_fiber_block, value, 40, 8),
+	FIELD(kfiber_fiber_block, link, 48, 8),
+	FIELD(kfiber_fiber_block, wait_object, 56, 8),
+	FIELD(kfiber_fiber_block, wait_since, 64, 8),
+	FIELD(kfiber_fiber_block, spawn_site, 72, 8),
+	FIELD(kfiber_fiber_block, name, 80, 16),
+	FIELD(kfiber_fiber_block, processor, 96, 4),
+	FIELD(kfiber_fiber_block, stack_shift, 100, 4),
+	FIELD(kfiber_fiber_block, slot, 104, 4),
+	FIELD(kfiber_fiber_block, reserved, 108, 20),
+};
+
+static const struct abi_field kfiber_query_fields[] = {
+	FIELD(kfiber_query, size, 0, 4),
+	FIELD(kfiber_query, flags, 4, 4),
+	FIELD(kfiber_query, abi, 8, 4),
+	FIELD(kfiber_query, reserved, 12, 4),
+	FIELD(kfiber_query, features, 16, 8),
+};
+
+static const struct abi_field kfiber_setup_fields[] = {
+	FIELD(kfiber_setup, size, 0, 4),
+	FIELD(kfiber_setup, flags, 4, 4),
+	FIELD(kfiber_setup, processors, 8, 4),
+	FIELD(kfiber_setup, max_workers, 12, 4),
+	FIELD(kfiber_setup, max_fibers, 16, 4),
+	FIELD(kfiber_setup, reserved, 20, 4),
+	FIELD(kfiber_setup, stack_bytes_max, 24, 8),
+};
+
+static const struct abi_field kfiber_simple_fields[] = {
+	FIELD(kfiber_simple, size, 0, 4),
+	FIELD(kfiber_simple, flags, 4, 4),
+	FIELD(kfiber_simple, worker, 8, 4),
+	FIELD(kfiber_simple, reserved, 12, 4),
+};
+
+static const struct abi_field kfiber_next_fields[] = {
+	FIELD(kfiber_next, size, 0, 4),
+	FIELD(kfiber_next, flags, 4, 4),
+	FIELD(kfiber_next, worker, 8, 4),
+	FIELD(kfiber_next, reserved, 12, 4),
+	FIELD(kfiber_next, arm, 16, 8),
+	FIELD(kfiber_next, fiber, 24, 8),
+};
+
+static const struct abi_field kfiber_kick_fields[] = {
+	FIELD(kfiber_kick, size, 0, 4),
+	FIELD(kfiber_kick, flags, 4, 4),
+};
+
+static const struct abi_field kfiber_fibers_fields[] = {
+	FIELD(kfiber_fibers, size, 0, 4),
+	FIELD(kfiber_fibers, flags, 4, 4),
+	FIELD(kfiber_fibers, count, 8, 4),
+	FIELD(kfiber_fibers, stack_shift, 12, 4),
+	FIELD(kfiber_fibers, fibers, 16, 8),
+};
+
+static const struct abi_field kfiber_stats_fields[] = {
+	FIELD(kfiber_stats, size, 0, 4),
+	FIELD(kfiber_stats, flags, 4, 4),
+	FIELD(kfiber_stats, processors, 8, 4),
+	FIELD(kfiber_stats, workers, 12, 4),
+	FIELD(kfiber_stats, workers_peak, 16, 4),
+	FIELD(kfiber_stats, spares, 20, 4),
+	FIELD(kfiber_stats, fibers, 24, 4),
+	FIELD(kfiber_stats, fibers_peak, 28, 4),
+	FIELD(kfiber_stats, handovers, 32, 8),
+	FIELD(kfiber_stats, returns, 40, 8),
+	FIELD(kfiber_stats, steals, 48, 8),
+	FIELD(kfiber_stats, sleeps, 56, 8),
+	FIELD(kfiber_stats, wakeups, 64, 8),
+	FIELD(kfiber_stats, timers, 72, 8),
+	FIELD(kfiber_stats, stack_faults, 80, 8),
+	FIELD(kfiber_stats, stack_pages, 88, 8),
+	FIELD(kfiber_stats, stack_refused, 96, 8),
+	FIELD(kfiber_stats, next_calls, 104, 8),
+	FIELD(kfiber_stats, deaths, 112, 8),
+};
+
+static const struct abi_struct abi_structs[] = {
+	STRUCT(kfiber_domain_block, 192),
+	STRUCT(kfiber_processor_block, 4096),
+	STRUCT(kfiber_worker_block, 64),
+	STRUCT(kfiber_fiber_block, 128),
+	STRUCT(kfiber_query, 24),
+	STRUCT(kfiber_setup, 32),
+	STRUCT(kfiber_simple, 16),
+	STRUCT(kfiber_next, 32),
+	STRUCT(kfiber_kick, 8),
+	STRUCT(kfiber_fibers, 24),
+	STRUCT(kfiber_stats, 120),
+};
+
+/* Each field is where the one before ends: a hole, or a field not listed, shows. */
+static void abi_check_struct(struct kunit *test, const struct abi_struct *s)
+{
+	size_t i, end = 0;
+
+	KUNIT_EXPECT_EQ_MSG(test, s->size, s->want_size, "%s", s->name);
+	for (i = 0; i < s->nr_fields; i++) {
+		const struct abi_field *f = &s->fields[i];
+
+		KUNIT_EXPECT_EQ_MSG(test, f->offset, f->want_offset, "%s", f->name);
+		KUNIT_EXPECT_EQ_MSG(test, f->size, f->want_size, "%s", f->name);
+		KUNIT_EXPECT_EQ_MSG(test, f->offset, end, "before %s", f->name);
+		end = f->offset + f->size;
+	}
+	KUNIT_EXPECT_EQ_MSG(test, s->size, end, "end of %s", s->name);
+}
+
+static void abi_structs_stay(struct kunit *test)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(abi_structs); i++)
+		abi_check_struct(test, &abi_structs[i]);
+}
+
+struct abi_number {
+	const char *name;
+	u64 value, want;
+};
+
+#define NUMBER(name, want) { #name, name, want }
+
+static const struct abi_number abi_ioctls[] = {
+	NUMBER(KFIBER_IOC_QUERY, 0xe700),
+	NUMBER(KFIBER_IOC_SETUP, 0xe701),
+	NUMBER(KFIBER_IOC_SHUTDOWN, 0xe702),
+	NUMBER(KFIBER_IOC_STATS, 0xe703),
+	NUMBER(KFIBER_IOC_ATTACH, 0xe704),
+	NUMBER(KFIBER_IOC_DETACH, 0xe705),
+	NUMBER(KFIBER_IOC_NEXT, 0xe706),
+	NUMBER(KFIBER_IOC_ACQUIRE, 0xe707),
+	NUMBER(KFIBER_IOC_KICK, 0xe708),
+	NUMBER(KFIBER_IOC_READY, 0xe709),
+	NUMBER(KFIBER_IOC_ARM, 0xe70a),
+	NUMBER(KFIBER_IOC_ALLOC, 0xe70b),
+	NUMBER(KFIBER_IOC_FREE, 0xe70c),
+};
+
+static const struct abi_number abi_values[] = {
+	NUMBER(KFIBER_ABI_VERSION, 1),
+	NUMBER(KFIBER_FEATURE_HANDOVER, 1),
+	NUMBER(KFIBER_FEATURE_TIMERS, 2),
+	NUMBER(KFIBER_FEATURE_STACKS, 4),
+	NUMBER(KFIBER_INDEX_MASK, 0xffffffff),
+	NUMBER(KFIBER_GENERATION_SHIFT, 32),
+	NUMBER(KFIBER_NO_PROCESSOR, 0xffffffff),
+	NUMBER(KFIBER_NEVER, U64_MAX),
+	NUMBER(KFIBER_STACK_SHIFT_MIN, 14),
+	NUMBER(KFIBER_STACK_SHIFT_MAX, 30),
+	NUMBER(KFIBER_BATCH_MAX, 256),
+	NUMBER(KFIBER_GUARD_SHIFT_MAX, 16),
+	NUMBER(KFIBER_ARENA_SHIFT_MAX, 42),
+	NUMBER(KFIBER_LOCAL_SLOTS, 256),
+	NUMBER(KFIBER_INBOX_SLOTS, 128),
+	NUMBER(KFIBER_MAP_DOMAIN, 0),
+	NUMBER(KFIBER_MAP_PROCESSORS, 1ull << 48),
+	NUMBER(KFIBER_MAP_WORKERS, 2ull << 48),
+	NUMBER(KFIBER_MAP_FIBERS, 3ull << 48),
+	NUMBER(KFIBER_MAP_STACKS, 256ull << 48),
+	NUMBER(KFIBER_MAP_STACKS_SHIFT, 48),
+	NUMBER(KFIBER_STATE_MASK, 0xff),
+	NUMBER(KFIBER_FREE, 0),
+	NUMBER(KFIBER_ACTIVE, 1),
+	NUMBER(KFIBER_PARKING, 2),
+	NUMBER(KFIBER_PARKED, 3),
+	NUMBER(KFIBER_DEAD, 4),
+	NUMBER(KFIBER_PERMIT, 0x100),
+	NUMBER(KFIBER_WAKE, 0x200),
+	NUMBER(KFIBER_TIMEDOUT, 0x400),
+	NUMBER(KFIBER_WAITS_WAKE, 0x800),
+	NUMBER(KFIBER_KILLED, 0x1000),
+	NUMBER(KFIBER_JOIN_DETACHED, 1),
+	NUMBER(KFIBER_JOIN_ENDED, 2),
+	NUMBER(KFIBER_JOIN_TAKEN, 3),
+	NUMBER(KFIBER_NEXT_OFFER, 1),
+	NUMBER(KFIBER_NEXT_NEED_SPARE, 2),
+	NUMBER(KFIBER_KICK_NO_SPARE, 1),
+};
+
+static void abi_check_numbers(struct kunit *test, const struct abi_number *numbers, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		KUNIT_EXPECT_EQ_MSG(test, numbers[i].value, numbers[i].want, "%s", numbers[i].name);
+}
+
+static void abi_ioctls_stay(struct kunit *test)
+{
+	abi_check_numbers(test, abi_ioctls, ARRAY_SIZE(abi_ioctls));
+}
+
+static void abi_values_stay(struct kunit *test)
+{
+	abi_check_numbers(test, abi_values, ARRAY_SIZE(abi_values));
+}
+
+static struct kunit_case abi_cases[] = {
+	KUNIT_CASE(abi_structs_stay),
+	KUNIT_CASE(abi_ioctls_stay),
+	KUNIT_CASE(abi_values_stay),
+	{ }
+};
+
+static struct kunit_suite abi_suite = {
+	.name = "kfiber_abi",
+	.test_cases = abi_cases,
+};
+kunit_test_suite(abi_suite);
+
+MODULE_DESCRIPTION("KUnit tests of kfiber's ABI");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit: who gets an idle processor, and who is called, balance.h. */
+#include <kunit/test.h>
+
+#include "balance.h"
+#include "fixture.h"
+
+#define PROCESSORS 4u
+
+struct balance {
+	struct kf_domain *d;
+	struct kf_processor *p;
+	struct kf_worker *holder;
+};
+
+static int balance_init(struct kunit *test)
+{
+	struct balance *b = kunit_kzalloc(test, sizeof(*b), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	b->d = kf_fixture_domain(test, PROCESSORS);
+	b->p = b->d->processors;
+	b->holder = kunit_kzalloc(test, sizeof(*b->holder), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, b->holder);
+	test->priv = b;
+	return 0;
+}
+
+/* Whose turn it is, by what there is. */
+static const struct {
+	const char *what;
+	u32 idle, waiters, spares, searching;
+	bool waiters_turn, kicked, work;
+	enum kf_turn turn;
+} balance_turns[] = {
+	{ "no processor is idle", 0, 1, 1, 0, true, true, true, KF_TURN_NOBODY },
+	{ "nobody sleeps", 1, 0, 0, 0, true, true, true, KF_TURN_NOBODY },
+	{ "a waiter", 1, 1, 0, 0, false, false, false, KF_TURN_WAITER },
+	{ "a waiter, whatever there is", 1, 1, 0, 0, false, true, true, KF_TURN_WAITER },
+	{ "a waiter, and a spare without work", 1, 1, 1, 0, false, false, false, KF_TURN_WAITER },
+	{ "a spare without work", 1, 0, 1, 0, false, false, false, KF_TURN_NOBODY },
+	{ "a spare with work", 1, 0, 1, 0, false, false, true, KF_TURN_SPARE },
+	{ "a spare that user space called", 1, 0, 1, 0, false, true, false, KF_TURN_SPARE },
+	{ "somebody searching will find it", 1, 0, 1, 1, false, true, true, KF_TURN_NOBODY },
+	{ "a waiter does not care who searches", 1, 1, 1, 1, false, true, true, KF_TURN_WAITER },
+	{ "both, the waiter had the last", 1, 1, 1, 0, false, false, true, KF_TURN_SPARE },
+	{ "both, the spare had the last", 1, 1, 1, 0, true, false, true, KF_TURN_WAITER },
+	{ "the turn of waiters, but there is none", 1, 0, 1, 0, true, false, true, KF_TURN_SPARE },
+};
+
+static void balance_takes_turns(struct kunit *test)
+{
+	struct balance *b = test->priv;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(balance_turns); i++) {
+		b->d->nr_idle = balance_turns[i].idle;
+		b->d->nr_waiters = balance_turns[i].waiters;
+		b->d->nr_spares = balance_turns[i].spares;
+		b->d->nr_searching = balance_turns[i].searching;
+		b->d->waiters_turn = balance_turns[i].waiters_turn;
+		b->d->nr_global = balance_turns[i].work;
+		KUNIT_EXPECT_EQ_MSG(test, kf_turn_locked(b->d, balance_turns[i].kicked),
+				    balance_turns[i].turn, "%s", balance_turns[i].what);
+	}
+}
+
+static void balance_sees_each_queue(struct kunit *test)
+{
+	struct balance *b = test->priv;
+	u32 i;
+
+	KUNIT_EXPECT_FALSE(test, kf_visible_locked(b->d));
+	b->d->nr_global = 1;
+	KUNIT_EXPECT_TRUE(test, kf_visible_locked(b->d));
+	b->d->nr_global = 0;
+	for (i = 0; i < PROCESSORS; i++) {
+		b->p[i].block->local_tail = 1;
+		KUNIT_EXPECT_TRUE(test, kf_visible_locked(b->d));
+		b->p[i].block->local_head = 1;
+		KUNIT_EXPECT_FALSE(test, kf_visible_locked(b->d));
+		b->p[i].block->inbox_tail = 1;
+		KUNIT_EXPECT_TRUE(test, kf_visible_locked(b->d));
+		b->p[i].block->inbox_head = 1;
+		KUNIT_EXPECT_FALSE(test, kf_visible_locked(b->d));
+	}
+}
+
+/* What is in "next" is left to a processor that has a holder and a watcher. */
+static void balance_leaves_next_to_a_watcher(struct kunit *test)
+{
+	struct balance *b = test->priv;
+
+	b->p[1].block->next = 1;
+	KUNIT_EXPECT_TRUE(test, kf_visible_locked(b->d));
+	b->d->nr_watching = 1;
+	KUNIT_EXPECT_TRUE(test, kf_visible_locked(b->d));
+	kf_fixture_hold(b->d, &b->p[1], b->holder);
+	KUNIT_EXPECT_FALSE(test, kf_visible_locked(b->d));
+	b->d->nr_watching = 0;
+	KUNIT_EXPECT_TRUE(test, kf_visible_locked(b->d));
+	b->d->nr_watching = 1;
+	b->p[3].block->next = 1;
+	KUNIT_EXPECT_TRUE(test, kf_visible_locked(b->d));
+	b->p[3].block->next = 0;
+	b->p[1].block->local_tail = 1;
+	KUNIT_EXPECT_TRUE(test, kf_visible_locked(b->d));
+}
+
+static void balance_prefers_the_last_processor(struct kunit *test)
+{
+	struct balance *b = test->priv;
+	u32 i;
+
+	KUNIT_EXPECT_PTR_EQ(test, kf_choose_idle_locked(b->d, NULL), &b->p[0]);
+	KUNIT_EXPECT_PTR_EQ(test, kf_choose_idle_locked(b->d, &b->p[2]), &b->p[2]);
+	kf_fixture_hold(b->d, &b->p[2], b->holder);
+	KUNIT_EXPECT_PTR_EQ(test, kf_choose_idle_locked(b->d, &b->p[2]), &b->p[0]);
+	kf_fixture_hold(b->d, &b->p[0], b->holder);
+	KUNIT_EXPECT_PTR_EQ(test, kf_choose_idle_locked(b->d, &b->p[2]), &b->p[1]);
+	for (i = 1; i < PROCESSORS; i += 2)
+		kf_fixture_hold(b->d, &b->p[i], b->holder);
+	KUNIT_EXPECT_NULL(test, kf_choose_idle_locked(b->d, &b->p[2]));
+	KUNIT_EXPECT_NULL(test, kf_choose_idle_locked(b->d, NULL));
+}
+
+static void balance_spare_goes_where_work_is(struct kunit *test)
+{
+	struct balance *b = test->priv;
+
+	KUNIT_EXPECT_PTR_EQ(test, kf_choose_busy_idle_locked(b->d), &b->p[0]);
+	b->p[2].block->next = 1;
+	b->p[3].block->inbox_tail = 1;
+	KUNIT_EXPECT_PTR_EQ(test, kf_choose_busy_idle_locked(b->d), &b->p[2]);
+	/* Its holder has it: no business of an idle one. */
+	kf_fixture_hold(b->d, &b->p[2], b->holder);
+	KUNIT_EXPECT_PTR_EQ(test, kf_choose_busy_idle_locked(b->d), &b->p[3]);
+	kf_fixture_hold(b->d, &b->p[3], b->holder);
+	KUNIT_EXPECT_PTR_EQ(test, kf_choose_busy_idle_locked(b->d), &b->p[0]);
+	kf_fixture_hold(b->d, &b->p[0], b->holder);
+	kf_fixture_hold(b->d, &b->p[1], b->holder);
+	KUNIT_EXPECT_NULL(test, kf_choose_busy_idle_locked(b->d));
+}
+
+static void balance_half_may_search(struct kunit *test)
+{
+	struct balance *b = test->priv;
+
+	KUNIT_EXPECT_TRUE(test, kf_may_search_locked(b->d));
+	b->d->nr_searching = 1;
+	KUNIT_EXPECT_TRUE(test, kf_may_search_locked(b->d));
+	b->d->nr_searching = 2;
+	KUNIT_EXPECT_FALSE(test, kf_may_search_locked(b->d));
+	b->d->nr_searching = 0;
+	b->d->nr_processors = 1;
+	KUNIT_EXPECT_FALSE(test, kf_may_search_locked(b->d));
+}
+
+static void balance_last_searcher_is_replaced(struct kunit *test)
+{
+	struct balance *b = test->priv;
+
+	KUNIT_EXPECT_FALSE(test, kf_needs_searcher_locked(b->d));
+	b->d->nr_spares = 1;
+	KUNIT_EXPECT_TRUE(test, kf_needs_searcher_locked(b->d));
+	b->d->nr_searching = 1;
+	KUNIT_EXPECT_FALSE(test, kf_needs_searcher_locked(b->d));
+	b->d->nr_searching = 0;
+	b->d->nr_idle = 0;
+	KUNIT_EXPECT_FALSE(test, kf_needs_searcher_locked(b->d));
+	b->d->nr_idle = 1;
+	b->d->nr_spares = 0;
+	b->d->nr_waiters = 1;
+	KUNIT_EXPECT_TRUE(test, kf_needs_searcher_locked(b->d));
+}
+
+static void balance_given_up_processor(struct kunit *test)
+{
+	struct balance *b = test->priv;
+
+	/* It was the only busy one, so nobody can be queueing anything. */
+	KUNIT_EXPECT_FALSE(test, kf_is_wanted_locked(b->d, &b->p[1]));
+	b->p[1].block->next = 1;
+	KUNIT_EXPECT_TRUE(test, kf_is_wanted_locked(b->d, &b->p[1]));
+	KUNIT_EXPECT_FALSE(test, kf_is_wanted_locked(b->d, &b->p[2]));
+	b->d->nr_waiters = 1;
+	KUNIT_EXPECT_TRUE(test, kf_is_wanted_locked(b->d, &b->p[2]));
+	b->d->nr_waiters = 0;
+	b->d->nr_global = 1;
+	KUNIT_EXPECT_TRUE(test, kf_is_wanted_locked(b->d, &b->p[2]));
+	b->d->nr_global = 0;
+	kf_fixture_hold(b->d, &b->p[3], b->holder);
+	KUNIT_EXPECT_TRUE(test, kf_is_wanted_locked(b->d, &b->p[2]));
+}
+
+static struct kunit_case balance_cases[] = {
+	KUNIT_CASE(balance_takes_turns),
+	KUNIT_CASE(balance_sees_each_queue),
+	KUNIT_CASE(balance_leaves_next_to_a_watcher),
+	KUNIT_CASE(balance_prefers_the_last_processor),
+	KUNIT_CASE(balance_spare_goes_where_work_is),
+	KUNIT_CASE(balance_half_may_search),
+	KUNIT_CASE(balance_last_searcher_is_replaced),
+	KUNIT_CASE(balance_given_up_processor),
+	{ }
+};
+
+static struct kunit_suite balance_suite = {
+	.name = "kfiber_balance",
+	.init = balance_init,
+	.test_cases = balance_cases,
+};
+kunit_test_suite(balance_suite);
+
+MODULE_DESCRIPTION("KUnit tests of kfiber's decisions");
+MODULE_LICENSE("GPL");
