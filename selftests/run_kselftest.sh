@@ -6,7 +6,8 @@
 # Usage: selftests/run_kselftest.sh [NAME]...
 #
 # Without names: the module's unit tests (KUnit), all programs of
-# build/selftests and the scripts beside this one.
+# build/selftests and the scripts beside this one. The name "kunit" is all unit
+# tests.
 # Prints the TAP of each between two lines that tools/tap-sum knows. Each has
 # the time that "timeout=" in selftests/settings gives it, as kselftest has it.
 # Succeeds when it came to its end, whatever the tests said.
@@ -38,26 +39,35 @@ run_named()
 	fi
 }
 
-# The unit tests are modules of their own, which run when they are loaded, on a
-# kernel that has KUnit. A suite is one test of KTAP's outer level, so show its
-# cases, which are a level below.
+# A unit test is a module of its own, which runs when it is loaded. Its suite is
+# one test of KTAP's outer level, so show the cases, which are a level below. A
+# test that was not built, or loaded without running, has no plan: it fails.
+run_unit_test()
+{
+	echo "# selftests: kfiber: $1"
+	insmod "$here/../build/kmod/$VM_KERNEL/kmod/$1.ko" 2>&1
+	status=$?
+	sed -n 's/^    //p' /sys/kernel/debug/kunit/kfiber_*/results 2>&1
+	echo "# selftests: kfiber: $1: exit $status"
+	rmmod "$1"
+}
+
+# Only where the kernel has KUnit: then all that there are sources of.
 run_kunit()
 {
-	for module in "$here/../build/kmod/$VM_KERNEL"/kmod/*_test.ko; do
-		[ -e "$module" ] || continue
-		name=$(basename "$module" .ko)
-		echo "# selftests: kfiber: $name"
-		insmod "$module" 2>&1
-		status=$?
-		sed -n 's/^    //p' /sys/kernel/debug/kunit/*/results
-		echo "# selftests: kfiber: $name: exit $status"
-		rmmod "$name"
+	[ -d /sys/module/kunit ] || return
+	for source in "$here"/../kmod/*_test.c; do
+		run_unit_test "$(basename "$source" .c)"
 	done
 }
 
 if [ $# -gt 0 ]; then
 	for name in "$@"; do
-		run_named "$name"
+		if [ "$name" = kunit ]; then
+			run_kunit
+		else
+			run_named "$name"
+		fi
 	done
 	exit 0
 fi
