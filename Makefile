@@ -179,6 +179,15 @@ build-module:
 	$(Q)+$(MAKE) --no-print-directory -C $$(tools/kernel build-dir $(KERNEL)) \
 		M=$(abspath $(KMOD_OUT)) CONFIG_DEBUG_INFO_BTF_MODULES= modules
 
+# A module of bugs, for tools/check-net to find.
+.PHONY: planted
+planted:
+	@tools/kernel get $(KERNEL)
+	@mkdir -p build/planted/$(KERNEL)
+	@cp -rsf $(CURDIR)/selftests/planted/. build/planted/$(KERNEL)
+	$(Q)+$(MAKE) --no-print-directory -C $$(tools/kernel build-dir $(KERNEL)) \
+		M=$(CURDIR)/build/planted/$(KERNEL) CONFIG_DEBUG_INFO_BTF_MODULES= modules
+
 # --- running and testing ----------------------------------------------------
 
 .PHONY: setup
