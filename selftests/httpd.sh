@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # Tests examples/httpd from outside, by curl and by raw requests. TAP 13.
 #
-# HTTPD names the program; without it the one in build/ is used. Most requests
-# are made by bash itself: a process is a matter of seconds on an emulated CPU.
+# HTTPD names the program; without it the one beside this script is used, as
+# kselftest installs it, or else the one in build/. Most requests are made by
+# bash itself: a process is a matter of seconds on an emulated CPU.
 #
 # shellcheck disable=SC2317 # the tests are called by their names in an array
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
-httpd=${HTTPD:-$here/../build/examples/httpd}
+httpd=${HTTPD:-$here/httpd}
+[[ -x $httpd ]] || httpd=$here/../build/examples/httpd
 tmp=
 server_pid='' server_out='' server_port=''
 strict_pid='' strict_out='' strict_port=''

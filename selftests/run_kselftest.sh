@@ -3,7 +3,16 @@
 #
 # Runs the selftests, one after the other, where /dev/kfiber is: in tools/vm.
 #
-# Usage: selftests/run_kselftest.sh [NAME]...
+# Usage: selftests/run_kselftest.sh [OPTION]... [NAME]...
+#
+#   -l | --list               list the tests, as kfiber:NAME
+#   -t | --test kfiber:NAME   run this test; may be repeated
+#   -c | --collection kfiber  run all tests
+#   -s | --summary            print a line for each test, and the rest to output.log
+#                             (in VM_OUT, else here)
+#   -d | --dry-run            print what would be run
+#   -o | --override-timeout S seconds that each test may take
+#   -h | --help               this text
 #
 # Without names: the module's unit tests (KUnit), all programs of
 # build/selftests and the scripts beside this one. The name "kunit" is all unit
@@ -16,27 +25,45 @@ PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
 programs=$here/../build/selftests
 timeout=$(sed -n 's/^timeout=//p' "$here/settings" 2>/dev/null)
+names=
+summary=
+dry_run=
 
-run()
+die()
+{
+	echo "run_kselftest.sh: $*" >&2
+	exit 1
+}
+
+# --- what there is ----------------------------------------------------------
+
+# Only where the kernel has KUnit: then all that there are sources of.
+unit_tests()
+{
+	[ -d /sys/module/kunit ] || return
+	for source in "$here"/../kmod/*_test.c; do
+		basename "$source" .c
+	done
+}
+
+all_tests()
+{
+	unit_tests
+	for file in "$programs"/* "$here"/*.sh; do
+		name=$(basename "$file")
+		[ -f "$file" ] && [ -x "$file" ] && [ "$name" != run_kselftest.sh ] && echo "$name"
+	done
+}
+
+# --- running ----------------------------------------------------------------
+
+run_program()
 {
 	echo "# selftests: kfiber: $1"
 	timeout -k 5 "${timeout:-300}" "$2" 2>&1
 	status=$?
 	# The last line may have been cut short.
 	printf '\n# selftests: kfiber: %s: exit %d\n' "$1" $status
-}
-
-run_named()
-{
-	if [ -x "$programs/$1" ]; then
-		run "$1" "$programs/$1"
-	elif [ -x "$here/$1" ]; then
-		run "$1" "$here/$1"
-	else
-		echo "# selftests: kfiber: $1"
-		echo "# there is no $programs/$1 and no $here/$1"
-		echo "# selftests: kfiber: $1: exit 127"
-	fi
 }
 
 # A unit test is a module of its own, which runs when it is loaded. Its suite is
@@ -52,29 +79,118 @@ run_unit_test()
 	rmmod "$1"
 }
 
-# Only where the kernel has KUnit: then all that there are sources of.
-run_kunit()
+run_named()
 {
-	[ -d /sys/module/kunit ] || return
-	for source in "$here"/../kmod/*_test.c; do
-		run_unit_test "$(basename "$source" .c)"
-	done
+	if [ "${1%_test}" != "$1" ] && [ -e "$here/../kmod/$1.c" ]; then
+		run_unit_test "$1"
+	elif [ -x "$programs/$1" ]; then
+		run_program "$1" "$programs/$1"
+	elif [ -x "$here/$1" ]; then
+		run_program "$1" "$here/$1"
+	else
+		status=127
+		echo "# selftests: kfiber: $1"
+		echo "# there is no $programs/$1 and no $here/$1"
+		echo "# selftests: kfiber: $1: exit 127"
+	fi
 }
 
-if [ $# -gt 0 ]; then
-	for name in "$@"; do
-		if [ "$name" = kunit ]; then
-			run_kunit
-		else
-			run_named "$name"
-		fi
-	done
-	exit 0
-fi
+# As the kernel's own says it: 4 is "all was skipped", 124 timeout(1)'s.
+run_summarized()
+{
+	run_named "$1" >>"$log"
+	count=$((count + 1))
+	case $status in
+	0) echo "ok $count selftests: kfiber: $1" ;;
+	4) echo "ok $count selftests: kfiber: $1 # SKIP" ;;
+	124 | 137) echo "not ok $count selftests: kfiber: $1 # TIMEOUT ${timeout:-300} seconds" ;;
+	*) echo "not ok $count selftests: kfiber: $1 # exit=$status" ;;
+	esac
+}
 
-run_kunit
-for program in "$programs"/* "$here"/*.sh; do
-	name=$(basename "$program")
-	[ -f "$program" ] && [ -x "$program" ] && [ "$name" != run_kselftest.sh ] && run_named "$name"
+# --- the command line -------------------------------------------------------
+
+need_value()
+{
+	[ $# -ge 2 ] || die "$1 needs a value; see --help"
+}
+
+# Only what there is: a name that is misspelled must not pass for a test.
+select_test()
+{
+	name=${1#kfiber:}
+	all_tests | grep -qxF -e "$name" || die "no such test '$1'; see --list"
+	names="$names $name"
+}
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	-l | --list)
+		all_tests | sed 's/^/kfiber:/'
+		exit 0
+		;;
+	-t | --test)
+		need_value "$@"
+		select_test "$2"
+		shift 2
+		;;
+	-c | --collection)
+		need_value "$@"
+		[ "$2" = kfiber ] || die "no such collection '$2': there is kfiber"
+		names="$names $(all_tests)"
+		shift 2
+		;;
+	-o | --override-timeout)
+		need_value "$@"
+		timeout=$2
+		[ "$timeout" -gt 0 ] 2>/dev/null || die "$1: '$2' is not a number of seconds"
+		shift 2
+		;;
+	-s | --summary)
+		summary=yes
+		shift
+		;;
+	-d | --dry-run)
+		dry_run=yes
+		shift
+		;;
+	-h | --help)
+		sed -n '4,23s/^# \{0,1\}//p' "$0"
+		exit 0
+		;;
+	-*)
+		die "unknown option '$1'; see --help"
+		;;
+	kunit)
+		names="$names $(unit_tests)"
+		# A kernel without KUnit has none, which is not "all tests".
+		[ -n "$names" ] || exit 0
+		shift
+		;;
+	*)
+		names="$names $1"
+		shift
+		;;
+	esac
+done
+[ -n "$names" ] || names=$(all_tests)
+
+count=0
+log=${VM_OUT:-.}/output.log
+if [ -n "$summary" ] && [ -z "$dry_run" ]; then
+	(: >"$log") 2>/dev/null || die "cannot write $log"
+	echo 'TAP version 13'
+	# shellcheck disable=SC2086 # names, without spaces
+	set -- $names
+	echo "1..$#"
+fi
+for name in $names; do
+	if [ -n "$dry_run" ]; then
+		echo "kfiber:$name"
+	elif [ -n "$summary" ]; then
+		run_summarized "$name"
+	else
+		run_named "$name"
+	fi
 done
 exit 0
