@@ -57,13 +57,21 @@ all_tests()
 
 # --- running ----------------------------------------------------------------
 
+# In whole seconds: the shell cannot compute with the fraction.
+uptime()
+{
+	cut -d. -f1 /proc/uptime
+}
+
 run_program()
 {
 	echo "# selftests: kfiber: $1"
+	start=$(uptime)
 	timeout -k 5 "${timeout:-300}" "$2" 2>&1
 	status=$?
 	# The last line may have been cut short.
-	printf '\n# selftests: kfiber: %s: exit %d\n' "$1" $status
+	printf '\n# %s took %d s\n' "$1" $(($(uptime) - start))
+	echo "# selftests: kfiber: $1: exit $status"
 }
 
 # A unit test is a module of its own, which runs when it is loaded. Its suite is
