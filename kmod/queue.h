@@ -65,24 +65,44 @@ static inline u64 kf_queue_steal(struct kfiber_processor_block *victim,
 	return kf_ring_steal(&from, &local, stolen);
 }
 
-/* The one that @p looks at after @i - 1 others; @i: from 1 to all but itself */
+/* The one that is looked at after @i - 1 others, from @p on; itself comes last. */
 static inline struct kf_processor *kf_queue_victim(struct kf_domain *d, struct kf_processor *p,
 						   u32 i)
 {
 	return &d->processors[(p->index + i) % d->nr_processors];
 }
 
-/*
- * Has a processor dispatched nothing since @watch looked at it? If it has, or
- * another was looked at, @watch remembers this one.
- */
-static inline bool kf_watch_stands_still(struct kf_watch *watch, struct kf_processor *p, u64 ticks)
+/* The fiber in the "next" that is watched, if its processor has dispatched nothing. */
+static inline u64 kf_watch_take(const struct kf_watch *watch)
 {
-	if (watch->processor == p && watch->ticks == ticks)
-		return true;
-	watch->processor = p;
-	watch->ticks = ticks;
-	return false;
+	struct kfiber_processor_block *b = watch->processor->block;
+	u64 next = READ_ONCE(b->next);
+
+	if (!next || READ_ONCE(b->ticks) != watch->ticks)
+		return 0;
+	return cmpxchg(&b->next, next, 0) == next ? next : 0;
+}
+
+/*
+ * Remembers the first processor with something in "next" that comes after the one
+ * remembered: one that dispatches all the time hides no other. @p: the caller's
+ */
+static inline void kf_watch_move_on(struct kf_domain *d, struct kf_processor *p,
+				    struct kf_watch *watch)
+{
+	struct kf_processor *from = watch->processor ?: p;
+	u32 i;
+
+	watch->processor = NULL;
+	for (i = 1; i <= d->nr_processors; i++) {
+		struct kf_processor *victim = kf_queue_victim(d, from, i);
+
+		if (victim == p || !READ_ONCE(victim->block->next))
+			continue;
+		watch->processor = victim;
+		watch->ticks = READ_ONCE(victim->block->ticks);
+		return;
+	}
 }
 
 static inline void kf_global_push_locked(struct kf_domain *d, struct kf_fiber *f, u64 name)

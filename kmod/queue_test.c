@@ -132,23 +132,56 @@ static void queue_victims(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, q->p, 1)->index, 1);
 	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, q->p, 2)->index, 2);
+	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, q->p, PROCESSORS)->index, 0);
 	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, last, 1)->index, 0);
 	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, last, 2)->index, 1);
 }
 
-static void queue_watch(struct kunit *test)
+static void queue_watch_takes_what_stands_still(struct kunit *test)
 {
 	struct queue *q = test->priv;
 	struct kf_watch watch = { };
 
-	KUNIT_EXPECT_FALSE(test, kf_watch_stands_still(&watch, q->p, 0));
-	KUNIT_EXPECT_TRUE(test, kf_watch_stands_still(&watch, q->p, 0));
-	/* It has dispatched: its time begins again. */
-	KUNIT_EXPECT_FALSE(test, kf_watch_stands_still(&watch, q->p, 1));
-	KUNIT_EXPECT_TRUE(test, kf_watch_stands_still(&watch, q->p, 1));
-	/* Another one, which happens to have counted as many. */
-	KUNIT_EXPECT_FALSE(test, kf_watch_stands_still(&watch, q->other, 1));
-	KUNIT_EXPECT_FALSE(test, kf_watch_stands_still(&watch, q->p, 1));
+	kf_watch_move_on(q->d, q->p, &watch);
+	KUNIT_EXPECT_NULL(test, watch.processor);
+	q->p->block->next = 1;
+	q->other->block->next = 5;
+	q->other->block->ticks = 7;
+	/* What is in the caller's own "next" is no business of this. */
+	kf_watch_move_on(q->d, q->p, &watch);
+	KUNIT_ASSERT_PTR_EQ(test, watch.processor, q->other);
+	/* It has dispatched: its time begins again, though there is no other. */
+	q->other->block->ticks = 8;
+	KUNIT_EXPECT_EQ(test, kf_watch_take(&watch), 0);
+	kf_watch_move_on(q->d, q->p, &watch);
+	KUNIT_ASSERT_PTR_EQ(test, watch.processor, q->other);
+	KUNIT_EXPECT_EQ(test, kf_watch_take(&watch), 5);
+	KUNIT_EXPECT_EQ(test, q->other->block->next, 0);
+	KUNIT_EXPECT_EQ(test, kf_watch_take(&watch), 0);
+	kf_watch_move_on(q->d, q->p, &watch);
+	KUNIT_EXPECT_NULL(test, watch.processor);
+}
+
+/* One that dispatches between any two looks does not hide one that is stuck. */
+static void queue_watch_goes_round(struct kunit *test)
+{
+	struct queue *q = test->priv;
+	struct kf_processor *stuck = &q->d->processors[2];
+	struct kf_watch watch = { };
+	int looks;
+	u64 name;
+
+	q->other->block->next = 5;
+	stuck->block->next = 6;
+	for (looks = 1; looks <= 2 * PROCESSORS; looks++) {
+		name = watch.processor ? kf_watch_take(&watch) : 0;
+		if (name)
+			break;
+		kf_watch_move_on(q->d, q->p, &watch);
+		q->other->block->ticks++;
+	}
+	KUNIT_EXPECT_EQ(test, name, 6);
+	KUNIT_EXPECT_EQ(test, looks, 3);
 }
 
 static void queue_global_is_first_in_first_out(struct kunit *test)
@@ -252,7 +285,8 @@ static struct kunit_case queue_cases[] = {
 	KUNIT_CASE(queue_own_is_next_then_ring),
 	KUNIT_CASE(queue_thief_takes_ring_then_inbox),
 	KUNIT_CASE(queue_victims),
-	KUNIT_CASE(queue_watch),
+	KUNIT_CASE(queue_watch_takes_what_stands_still),
+	KUNIT_CASE(queue_watch_goes_round),
 	KUNIT_CASE(queue_global_is_first_in_first_out),
 	KUNIT_CASE(queue_global_holds_a_fiber_once),
 	KUNIT_CASE(queue_global_is_shared_fairly),

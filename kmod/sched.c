@@ -35,13 +35,19 @@
  * it. But its fiber may compute for long, and the one in "next" would wait. Who
  * searches and finds only such fibers goes to sleep as a watcher: it wakes by
  * itself after a while, and takes the fiber if that processor has dispatched
- * nothing since. While there is a watcher, "next" is no reason to wake anybody;
+ * nothing since; if it has, it watches the next one that has such a fiber. While there is a watcher, "next" is no reason to wake anybody;
  * nor, in user space, to call [E]:
  *
  *   queues (user space)                 watcher
  *   next                                watching - 1
  *   full fence                    [E]   full fence                   [E]
  *   if (!watching) KICK                 look at all "next"
+ *
+ * [E] If the left one sees the watcher counted, the right one sees the fiber: when
+ * it looks, or in the scan [D] if it then goes to sleep and does not watch. A
+ * watcher that is taken from the list for something else, or leaves for a signal,
+ * lets another one look when it leaves NEXT. selftests/models/watch.pml is a model
+ * of this.
  *
  * A processor that is given up in sched_out goes the same way by irq_work,
  * unless it is the only busy one: then nobody is there who could queue without
@@ -311,21 +317,13 @@ u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p)
  */
 u64 kf_sched_steal_next(struct kf_domain *d, struct kf_processor *p, struct kf_watch *watch)
 {
-	u32 i;
+	u64 name = 0;
 
-	for (i = 1; i < d->nr_processors; i++) {
-		struct kf_processor *victim = kf_queue_victim(d, p, i);
-		u64 next = READ_ONCE(victim->block->next);
-		u64 ticks = READ_ONCE(victim->block->ticks);
-
-		if (!next)
-			continue;
-		if (!kf_watch_stands_still(watch, victim, ticks))
-			return 0;
-		return cmpxchg(&victim->block->next, next, 0) == next ? next : 0;
-	}
-	watch->processor = NULL;
-	return 0;
+	if (watch->processor && watch->processor != p)
+		name = kf_watch_take(watch);
+	if (!name)
+		kf_watch_move_on(d, p, watch);
+	return name;
 }
 
 /**

@@ -25,8 +25,9 @@
 /*
  * How long a watcher sleeps (sched.c): at first, and at most; it doubles while
  * all that it finds is processors that dispatch. So a fiber in "next" behind one
- * that computes waits for 8 ms at worst, and watching two fibers that wake each
- * other costs 125 looks a second.
+ * that computes waits for 8 ms at worst, and for 8 ms more for each processor whose
+ * "next" is looked at before; watching two fibers that wake each other costs 125
+ * looks a second.
  */
 #define KF_WATCH_NS (1 * NSEC_PER_MSEC)
 #define KF_WATCH_NS_MAX (8 * NSEC_PER_MSEC)
