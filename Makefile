@@ -17,8 +17,10 @@ ARCH	?= $(shell uname -m)
 PREFIX	?= /usr/local
 LIBDIR	?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+# Not empty: with delay points, for selftests/race.c (kmod/delay.h).
+DELAY	?=
 # Where the module is built: each kernel has objects of its own.
-KMOD_OUT ?= build/kmod/$(KERNEL)
+KMOD_OUT ?= build/kmod/$(KERNEL)$(if $(DELAY),-delay)
 
 # make has a CC of its own, which is no wish of anybody's.
 ifeq ($(origin CC),default)
@@ -54,7 +56,8 @@ all: lib examples selftests module ## Build everything, the module for KERNEL on
 
 # --- the library ------------------------------------------------------------
 
-lib_sources := $(sort $(wildcard userlib/src/*.c userlib/arch/$(ARCH)/*.S))
+all_lib_sources := $(sort $(wildcard userlib/src/*.c userlib/arch/$(ARCH)/*.S))
+lib_sources := $(filter-out userlib/src/delay.c,$(all_lib_sources))
 lib_objects := $(patsubst userlib/%,build/userlib/%.o,$(lib_sources))
 shared_name := libkfiber.so.$(SOVERSION)
 
@@ -83,6 +86,20 @@ build/$(shared_name): $(lib_objects) userlib/libkfiber.map
 
 build/libkfiber.so: build/$(shared_name)
 	$(Q)ln -sf $(<F) $@
+
+# With delay points: what selftests/race.c is linked with, and nothing else.
+delay_objects := $(patsubst userlib/%,build/delay/userlib/%.o,$(all_lib_sources))
+
+build/delay/userlib/%.o: userlib/% Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) $(LIB_CFLAGS) -DKFIBER_DELAY_POINTS -Iuserlib/src \
+		$(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+build/delay/libkfiber.a: $(delay_objects)
+	$(call say,AR)
+	$(Q)$(RM) $@
+	$(Q)$(AR) rcs $@ $^
 
 comma := ,
 
@@ -145,6 +162,13 @@ build/selftests/%: selftests/%.c build/libkfiber.a Makefile
 	$(Q)$(CC) $(KF_CFLAGS) -isystem $(KSELFTEST) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -static \
 		-o $@ $< build/libkfiber.a -lm
 
+# Looks into the library, to say what it hangs in when it does.
+build/selftests/race: selftests/race.c build/delay/libkfiber.a Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) -DKFIBER_DELAY_POINTS -Iuserlib/src -isystem $(KSELFTEST) $(CPPFLAGS) \
+		$(CFLAGS) $(LDFLAGS) -static -o $@ $< build/delay/libkfiber.a
+
 # Linked as the examples are: what is measured is what a user has.
 bench_programs := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
 
@@ -177,7 +201,7 @@ build-module:
 	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/kmod $(CURDIR)/uapi $(KMOD_OUT)
 	@find $(KMOD_OUT) -xtype l -delete
 	$(Q)+$(MAKE) --no-print-directory -C $$(tools/kernel build-dir $(KERNEL)) \
-		M=$(abspath $(KMOD_OUT)) CONFIG_DEBUG_INFO_BTF_MODULES= modules
+		M=$(abspath $(KMOD_OUT)) DELAY=$(DELAY) CONFIG_DEBUG_INFO_BTF_MODULES= modules
 
 # A module of bugs, for tools/check-net to find.
 .PHONY: planted
@@ -239,5 +263,5 @@ help: ## Show this
 .PHONY: FORCE
 FORCE:
 
--include $(lib_objects:.o=.d) $(addsuffix .d,$(selftest_programs) $(bench_programs))
+-include $(lib_objects:.o=.d) $(delay_objects:.o=.d) $(addsuffix .d,$(selftest_programs) $(bench_programs))
 -include $(wildcard build/examples/obj/*.d build/examples/obj/*/*.d)

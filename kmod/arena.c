@@ -20,6 +20,7 @@
 #include <linux/sched.h>
 
 #include "compat.h"
+#include "delay.h"
 #include "growth.h"
 #include "internal.h"
 #include "limits.h"
@@ -90,6 +91,7 @@ static int kf_grow_batch(struct vm_area_struct *vma, unsigned long base, u32 top
 			return -EDQUOT;
 	}
 	have = kf_alloc_pages(pages, n);
+	kf_delay_sleep(KF_DELAY_GROW);
 	done = have ? kf_insert_pages(vma, base + (top + 1 - have) * PAGE_SIZE, pages, have) :
 		      -ENOMEM;
 	atomic_long_sub(n - max(done, 0), &d->stack_pages);

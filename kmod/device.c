@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "delay.h"
 #include "internal.h"
 #include "word.h"
 
@@ -353,6 +354,7 @@ static int kf_flush(struct file *file, fl_owner_t id)
 {
 	struct kf_domain *d = file->private_data;
 
+	kf_delay_sleep(KF_DELAY_FLUSH);
 	if (id == d->files && current->mm == d->mm && kf_is_ready(d))
 		kf_sched_shutdown(d);
 	return 0;

@@ -20,6 +20,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "delay.h"
 #include "internal.h"
 #include "limits.h"
 
@@ -29,6 +30,7 @@ static void kf_domain_free(struct work_struct *work)
 	int i;
 
 	kf_handover_flush(d);
+	kf_delay_sleep(KF_DELAY_DOMAIN_FREE);
 	kf_fibers_destroy(d);
 	kf_workers_destroy(d);
 	kf_sched_destroy(d);
@@ -122,6 +124,7 @@ void kf_domain_release(struct kf_domain *d)
 {
 	if (d->ready)
 		kf_sched_shutdown(d);
+	kf_delay_sleep(KF_DELAY_DOMAIN_RELEASE);
 	WRITE_ONCE(d->released, true);
 	kf_domain_put(d);
 }

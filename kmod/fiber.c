@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "chunk.h"
+#include "delay.h"
 #include "growth.h"
 #include "internal.h"
 #include "limits.h"
@@ -153,6 +154,7 @@ static bool kf_fiber_free_locked(struct kf_domain *d, u64 name)
 
 	if (!f || !kf_word_is(READ_ONCE(kf_fiber_block(f)->word), name, KFIBER_FREE))
 		return false;
+	kf_delay_sleep(KF_DELAY_FREE);
 	kf_fiber_put_locked(d, f);
 	return true;
 }
@@ -198,6 +200,7 @@ static void kf_fiber_recycle(struct kf_domain *d, struct kf_fiber *f, u64 name)
 
 	WRITE_ONCE(kf_fiber_block(f)->joiner, 0);
 	WRITE_ONCE(kf_fiber_block(f)->word, kf_name(generation, 0) | KFIBER_FREE);
+	kf_delay_sleep(KF_DELAY_RECYCLE);
 	mutex_lock(&d->fiber_mutex);
 	if (f->allocated)
 		kf_fiber_put_locked(d, f);
@@ -229,6 +232,7 @@ void kf_fiber_kill(struct kf_domain *d, u64 name)
 	d->deaths++;
 	raw_spin_unlock_irq(&d->lock);
 
+	kf_delay_sleep(KF_DELAY_KILL);
 	joiner = xchg(&block->joiner, KFIBER_JOIN_ENDED);
 	if (joiner == KFIBER_JOIN_DETACHED)
 		kf_fiber_recycle(d, f, name);

@@ -20,6 +20,7 @@
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 
+#include "delay.h"
 #include "growth.h"
 #include "internal.h"
 
@@ -72,6 +73,7 @@ static void kf_fork_copy_batch(struct vm_area_struct *child, unsigned long start
 	u32 i;
 
 	apply_to_existing_page_range(current->mm, start, n * PAGE_SIZE, kf_fork_collect, &batch);
+	kf_delay_sleep(KF_DELAY_FORK);
 	for (i = 0; i < n; i++) {
 		if (!batch.pages[i])
 			continue;

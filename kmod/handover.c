@@ -48,6 +48,7 @@
 #include <linux/sched.h>
 
 #include "compat.h"
+#include "delay.h"
 #include "internal.h"
 
 static struct kf_worker *kf_notifier_worker(struct preempt_notifier *n)
@@ -108,8 +109,10 @@ static void kf_switched_out(struct preempt_notifier *n, struct task_struct *next
 	if (kf_should_release(w)) {
 		w->lost = true;
 		dispatch = kf_sched_release(w);
+		kf_delay(KF_DELAY_SWITCHED_OUT);
 	}
 	if (READ_ONCE(current->__state) == TASK_DEAD) {
+		kf_delay(KF_DELAY_SWITCHED_DEAD);
 		llist_add(&w->dead_node, &d->dead);
 		dispatch = true;
 	}
@@ -128,6 +131,7 @@ static void kf_task_work(struct callback_head *head)
 	struct kf_worker *w = container_of(head, struct kf_worker, work);
 
 	w->work_queued = false;
+	kf_delay_sleep(KF_DELAY_TASK_WORK);
 	if (w->leaving) {
 		kf_worker_gone(w);
 		return;
@@ -150,6 +154,7 @@ static void kf_dispatch_work(struct irq_work *work)
 {
 	struct kf_domain *d = container_of(work, struct kf_domain, dispatch_work);
 
+	kf_delay(KF_DELAY_DISPATCH_WORK);
 	if (!llist_empty(&d->dead))
 		queue_work(kf_workqueue, &d->reap_work);
 	kf_sched_dispatch(d);
@@ -165,6 +170,7 @@ static void kf_reap_work(struct work_struct *work)
 	struct kf_worker *w, *next;
 
 	llist_for_each_entry_safe(w, next, llist_del_all(&d->dead), dead_node) {
+		kf_delay_sleep(KF_DELAY_REAP);
 		kf_fiber_kill(d, READ_ONCE(w->block->fiber));
 		kf_worker_gone(w);
 	}
@@ -221,6 +227,7 @@ void kf_handover_leave(struct kf_worker *w)
 	preempt_disable();
 	preempt_notifier_unregister(&w->notifier);
 	preempt_enable();
+	kf_delay_sleep(KF_DELAY_LEAVE);
 	if (w->work_queued)
 		w->leaving = true;
 	else

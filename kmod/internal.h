@@ -13,6 +13,7 @@
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
  *   arena.c      stacks and their page faults
  *   fork.c       the one stack that a forked child gets
+ *   delay.c      delay points, in test builds only
  *
  * What can be computed or decided without taking a lock is in headers, inline,
  * with a KUnit test beside each: word.h, ring.h, queue.h, balance.h, deadline.h,

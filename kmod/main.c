@@ -5,6 +5,7 @@
 #include <linux/rcupdate.h>
 #include <linux/workqueue.h>
 
+#include "delay.h"
 #include "internal.h"
 
 struct workqueue_struct *kf_workqueue;
@@ -48,12 +49,14 @@ static int __init kf_init(void)
 	if (!kf_workqueue)
 		return -ENOMEM;
 	preempt_notifier_inc();
+	kf_delay_init();
 	err = kf_device_init();
 	if (err)
 		goto fail;
 	return 0;
 
 fail:
+	kf_delay_exit();
 	preempt_notifier_dec();
 	destroy_workqueue(kf_workqueue);
 	return err;
@@ -68,6 +71,7 @@ fail:
 static void __exit kf_exit(void)
 {
 	kf_device_exit();
+	kf_delay_exit();
 	preempt_notifier_dec();
 	rcu_barrier();
 	destroy_workqueue(kf_workqueue);

@@ -19,6 +19,7 @@
 #include <linux/minmax.h>
 #include <linux/types.h>
 
+#include "delay.h"
 #include "internal.h"
 #include "ring.h"
 
@@ -46,8 +47,12 @@ static inline u64 kf_queue_pop_inbox(struct kfiber_processor_block *b)
 static inline u64 kf_queue_pop_own(struct kfiber_processor_block *b)
 {
 	struct kf_ring local = kf_ring_local(b);
-	u64 name = READ_ONCE(b->next) ? xchg(&b->next, 0) : 0;
+	u64 name = 0;
 
+	if (READ_ONCE(b->next)) {
+		kf_delay_sleep(KF_DELAY_FIND_NEXT);
+		name = xchg(&b->next, 0);
+	}
 	return name ?: kf_ring_pop(&local);
 }
 
@@ -80,6 +85,7 @@ static inline u64 kf_watch_take(const struct kf_watch *watch)
 
 	if (!next || READ_ONCE(b->ticks) != watch->ticks)
 		return 0;
+	kf_delay_sleep(KF_DELAY_STEAL_NEXT);
 	return cmpxchg(&b->next, next, 0) == next ? next : 0;
 }
 

@@ -26,6 +26,7 @@
 #include <linux/minmax.h>
 #include <linux/types.h>
 
+#include "delay.h"
 #include "word.h"
 
 /**
@@ -77,6 +78,7 @@ static inline u64 kf_ring_pop(const struct kf_ring *r)
 		if (!kf_ring_length(head, tail, r->slots))
 			return 0;
 		fiber = READ_ONCE(r->slot[head & (r->slots - 1)]);
+		kf_delay(KF_DELAY_RING_POP);
 		if (cmpxchg(r->head, head, head + 1) == head)	/* [A] */
 			return fiber;
 	}
@@ -92,6 +94,7 @@ static inline bool kf_ring_push(const struct kf_ring *r, u64 fiber)
 	if (tail - head >= r->slots)
 		return false;
 	WRITE_ONCE(r->slot[tail & (r->slots - 1)], fiber);
+	kf_delay(KF_DELAY_RING_PUSH);
 	smp_store_release(r->tail, tail + 1);			/* [B] */
 	return true;
 }
@@ -126,7 +129,9 @@ static inline u64 kf_ring_steal(const struct kf_ring *from, const struct kf_ring
 		for (i = 1; i < n; i++)
 			WRITE_ONCE(to->slot[(to_tail + i - 1) & (to->slots - 1)],
 				   READ_ONCE(from->slot[(head + i) & (from->slots - 1)]));
+		kf_delay(KF_DELAY_RING_STEAL);
 		if (cmpxchg(from->head, head, head + n) == head) {	/* [A] */
+			kf_delay(KF_DELAY_RING_STOLEN);
 			smp_store_release(to->tail, to_tail + n - 1);	/* [B] */
 			*stolen = n;
 			return fiber;

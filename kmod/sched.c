@@ -59,6 +59,7 @@
 
 #include "balance.h"
 #include "chunk.h"
+#include "delay.h"
 #include "internal.h"
 #include "limits.h"
 #include "queue.h"
@@ -163,10 +164,12 @@ static void kf_pair_all(struct kf_domain *d, bool kicked)
 
 	rcu_read_lock();
 	do {
+		kf_delay(KF_DELAY_PAIR_LOCK);
 		raw_spin_lock_irqsave(&d->lock, flags);
 		smp_mb__after_spinlock();			/* [D] */
 		w = kf_pair_locked(d, kicked);
 		raw_spin_unlock_irqrestore(&d->lock, flags);
+		kf_delay(KF_DELAY_PAIR_WAKE);
 		if (w)
 			wake_up_process(w->task);
 		kicked = false;
@@ -234,6 +237,7 @@ void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *coun
 	unsigned long flags;
 
 	rcu_read_lock();
+	kf_delay(KF_DELAY_READY_LOCK);
 	raw_spin_lock_irqsave(&d->lock, flags);
 	if (counter)
 		++*counter;
@@ -241,6 +245,7 @@ void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *coun
 	w = kf_place_locked(d, f, name);
 	unwatched = watched && !d->nr_watching;
 	raw_spin_unlock_irqrestore(&d->lock, flags);
+	kf_delay(KF_DELAY_READY_WAKE);
 	if (w)
 		wake_up_process(w->task);
 	rcu_read_unlock();
@@ -256,6 +261,7 @@ static u64 kf_find_global(struct kf_domain *d, struct kf_processor *p)
 
 	if (!READ_ONCE(d->nr_global))
 		return 0;
+	kf_delay_sleep(KF_DELAY_GLOBAL_LOCK);
 	raw_spin_lock_irqsave(&d->lock, flags);
 	name = kf_global_take_locked(d, p);
 	kf_publish_locked(d);
@@ -345,6 +351,7 @@ bool kf_sched_search(struct kf_worker *w)
 		kf_publish_locked(d);
 	}
 	raw_spin_unlock_irq(&d->lock);
+	kf_delay_sleep(KF_DELAY_SEARCH);
 	return may;
 }
 
@@ -371,6 +378,7 @@ void kf_sched_interrupted(struct kf_worker *w)
 	struct kf_domain *d = w->domain;
 	bool dispatch;
 
+	kf_delay_sleep(KF_DELAY_INTERRUPTED);
 	raw_spin_lock_irq(&d->lock);
 	dispatch = kf_leave_next_locked(w);
 	kf_publish_locked(d);
@@ -391,6 +399,7 @@ u32 kf_sched_found(struct kf_worker *w)
 	bool dispatch;
 	u32 flags = 0;
 
+	kf_delay_sleep(KF_DELAY_FOUND);
 	raw_spin_lock_irq(&d->lock);
 	dispatch = kf_leave_next_locked(w);
 	if (kf_limit_wants_spare(d->nr_spares, d->spares_pending, d->nr_workers, d->max_workers)) {
@@ -453,6 +462,7 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 	}
 	kf_publish_locked(d);
 	raw_spin_unlock_irq(&d->lock);
+	kf_delay_sleep(KF_DELAY_SLEEP_LOOK);
 	kf_sched_dispatch(d);					/* [D] */
 }
 
@@ -461,6 +471,7 @@ void kf_sched_wake_up(struct kf_worker *w)
 {
 	struct kf_domain *d = w->domain;
 
+	kf_delay_sleep(KF_DELAY_TAKEN_OFF);
 	raw_spin_lock_irq(&d->lock);
 	if (w->sleep != KF_AWAKE) {
 		kf_unlist_locked(w);
@@ -481,6 +492,7 @@ bool kf_sched_take_idle(struct kf_worker *w)
 	struct kf_processor *p;
 	unsigned long flags;
 
+	kf_delay(KF_DELAY_TAKE_IDLE);
 	raw_spin_lock_irqsave(&d->lock, flags);
 	p = kf_choose_idle_locked(d, w->last);
 	if (p) {
@@ -513,6 +525,7 @@ bool kf_sched_look_again(struct kf_worker *w)
 	}
 	raw_spin_unlock_irq(&d->lock);
 	smp_mb();						/* [E] */
+	kf_delay_sleep(KF_DELAY_LOOK_AGAIN);
 	return p;
 }
 
@@ -531,6 +544,7 @@ bool kf_sched_release(struct kf_worker *w)
 	unsigned long flags;
 	bool wanted;
 
+	kf_delay(KF_DELAY_RELEASE);
 	raw_spin_lock_irqsave(&d->lock, flags);
 	p = w->processor;
 	p->handed = true;
@@ -539,6 +553,7 @@ bool kf_sched_release(struct kf_worker *w)
 	wanted = kf_is_wanted_locked(d, p);
 	kf_publish_locked(d);
 	raw_spin_unlock_irqrestore(&d->lock, flags);
+	kf_delay(KF_DELAY_RELEASED);
 	return wanted;
 }
 
@@ -558,6 +573,7 @@ void kf_sched_detach(struct kf_worker *w)
 {
 	struct kf_domain *d = w->domain;
 
+	kf_delay_sleep(KF_DELAY_DETACH);
 	raw_spin_lock_irq(&d->lock);
 	kf_set_searching_locked(w, false);
 	if (w->sleep != KF_AWAKE)
@@ -584,6 +600,7 @@ void kf_sched_shutdown(struct kf_domain *d)
 	WRITE_ONCE(d->shutdown, true);
 	WRITE_ONCE(d->block->shutdown, 1);
 	raw_spin_unlock_irq(&d->lock);
+	kf_delay_sleep(KF_DELAY_SHUTDOWN_FLAG);
 
 	/* Nobody enters the lists for good any more: see kf_worker_wait(). */
 	rcu_read_lock();
@@ -595,6 +612,7 @@ void kf_sched_shutdown(struct kf_domain *d)
 		if (w)
 			kf_unlist_locked(w);
 		raw_spin_unlock_irq(&d->lock);
+		kf_delay(KF_DELAY_SHUTDOWN_WAKE);
 		if (w)
 			wake_up_process(w->task);
 	} while (w);

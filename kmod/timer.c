@@ -30,6 +30,7 @@
 
 #include "chunk.h"
 #include "deadline.h"
+#include "delay.h"
 #include "internal.h"
 #include "word.h"
 
@@ -55,7 +56,9 @@ static bool kf_timer_look_locked(struct kf_fiber *f, u64 now)
 
 	WRITE_ONCE(block->armed, KFIBER_NEVER);
 	smp_mb();						/* [C] */
+	kf_delay(KF_DELAY_TIMER_ARMED);
 	deadline = READ_ONCE(block->deadline);
+	kf_delay(KF_DELAY_TIMER_LOOKED);
 	due = kf_deadline_due(deadline, now, READ_ONCE(block->word));
 	if (due == KF_DUE_LATER)
 		kf_timer_set_locked(f, kf_deadline_look_again(deadline, now, &f->rearms));
@@ -74,11 +77,13 @@ static enum hrtimer_restart kf_timer_fired(struct hrtimer *timer)
 	 * Also when an ARM has set the timer again meanwhile: it may have been
 	 * for an earlier wait, whose deadline it had read before the lock.
 	 */
+	kf_delay(KF_DELAY_TIMER_FIRED);
 	raw_spin_lock_irqsave(&f->timer_lock, flags);
 	due = kf_timer_look_locked(f, ktime_get_ns());
 	raw_spin_unlock_irqrestore(&f->timer_lock, flags);
 
 	if (due) {
+		kf_delay(KF_DELAY_TIMER_DUE);
 		generation = kf_word_wake(&kf_fiber_block(f)->word, 0, KFIBER_TIMEDOUT);
 		if (generation)
 			kf_sched_ready(d, f, kf_name(generation, f->index), &d->timers);
@@ -112,6 +117,7 @@ int kf_timer_arm(struct kf_domain *d, u64 name)
 	deadline = READ_ONCE(kf_fiber_block(f)->deadline);
 	if (deadline >= KF_TIME_MAX)
 		return 0;
+	kf_delay_sleep(KF_DELAY_ARM);
 	raw_spin_lock_irqsave(&f->timer_lock, flags);
 	f->rearms = 0;
 	if (kf_deadline_needs_set(deadline, hrtimer_is_queued(&f->timer),

@@ -12,6 +12,7 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 
+#include "delay.h"
 #include "internal.h"
 
 /*
@@ -119,6 +120,7 @@ int kf_worker_attach(struct kf_domain *d, u32 *index)
 	kf_sched_attach(w);
 	*index = w->index;
 	xa_store(&d->workers, w->index, w, GFP_KERNEL);	/* reserved: cannot fail */
+	kf_delay_sleep(KF_DELAY_ATTACH);
 	kf_handover_attach(w);
 	return 0;
 
@@ -138,6 +140,7 @@ free_worker:
 void kf_worker_gone(struct kf_worker *w)
 {
 	kf_sched_detach(w);
+	kf_delay_sleep(KF_DELAY_GONE);
 	xa_erase(&w->domain->workers, w->index);
 	call_rcu(&w->rcu, kf_worker_free);
 }
@@ -160,6 +163,7 @@ static int kf_worker_sleep(struct kf_worker *w, u64 watch_ns)
 
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+		kf_delay(KF_DELAY_WAIT_STATE);
 		if (READ_ONCE(w->processor))
 			break;
 		if (READ_ONCE(w->domain->shutdown))
@@ -168,6 +172,7 @@ static int kf_worker_sleep(struct kf_worker *w, u64 watch_ns)
 			err = -EINTR;
 		if (err)
 			break;
+		kf_delay(KF_DELAY_WAIT_SCHEDULE);
 		if (!watch_ns)
 			schedule();
 		else if (!schedule_hrtimeout_range(&timeout, watch_ns / 8, HRTIMER_MODE_ABS))
@@ -193,6 +198,7 @@ int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep, u64 watch_ns)
 	int err;
 
 	kf_sched_sleep(w, sleep, watch_ns);
+	kf_delay_sleep(KF_DELAY_WAIT);
 	err = kf_worker_sleep(w, watch_ns);
 	if (err)
 		kf_sched_wake_up(w);
@@ -275,6 +281,7 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 			return err;
 	}
 	atomic64_inc(&d->next_calls);
+	kf_delay_sleep(KF_DELAY_NEXT_ENTER);
 	w->in_module = true;
 	w->lost = false;
 	err = kf_worker_find_work(w, &args->fiber, offer);
@@ -284,6 +291,7 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 	else
 		args->flags = kf_sched_found(w);
 	w->in_module = false;
+	kf_delay_sleep(KF_DELAY_NEXT_LEAVE);
 	return err;
 }
 
@@ -303,6 +311,7 @@ int kf_worker_acquire(struct kf_domain *d, u32 index)
 		return -ENOENT;
 	if (w->processor)
 		return 0;
+	kf_delay_sleep(KF_DELAY_ACQUIRE);
 	w->in_module = true;
 	err = kf_worker_wait(w, KF_WAITER, 0);
 	w->lost = err;

@@ -99,6 +99,7 @@ static void kf_recycle_critical(struct kf_worker *w, struct kfiber_fiber_block *
 
 	if (generation > UINT32_MAX)
 		generation = 1;
+	kf_delay(KF_DELAY_RECYCLE);
 	atomic_store_explicit(kf_atomic64(&f->joiner), 0, memory_order_relaxed);
 	atomic_store_explicit(kf_atomic64(&f->word),
 			      generation << KFIBER_GENERATION_SHIFT | KFIBER_FREE,
@@ -120,6 +121,7 @@ void kf_fiber_ended_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
 	uint64_t joiner;
 
 	atomic_store_explicit(kf_atomic64(&f->word), word | KFIBER_DEAD, memory_order_release);
+	kf_delay(KF_DELAY_DEAD);
 	joiner = atomic_exchange_explicit(kf_atomic64(&f->joiner), KFIBER_JOIN_ENDED,
 					  memory_order_acq_rel);
 	if (joiner == KFIBER_JOIN_DETACHED)
@@ -261,6 +263,7 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
 		kf_count(&kf_worker_processor(w)->block->spawns);
 		if (out)
 			*out = name;
+		kf_delay(KF_DELAY_SPAWN);
 		kf_push_next_critical(w, name);
 	}
 	kf_leave(w);
@@ -292,6 +295,7 @@ static uint64_t kf_claim(struct kfiber_fiber_block *f, uint64_t mark)
 		if (old && old != KFIBER_JOIN_ENDED)
 			return old;
 		new = old ? KFIBER_JOIN_TAKEN : mark;
+		kf_delay(KF_DELAY_CLAIM);
 	} while (!atomic_compare_exchange_weak_explicit(joiner, &old, new, memory_order_acq_rel,
 							memory_order_acquire));
 	return old;

@@ -9,6 +9,7 @@
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
  *   call.c      the module's ioctls
+ *   delay.c     delay points, in test builds only
  *   arch/       the context switch
  *
  * A fiber that touches its processor's block is in a critical section
@@ -32,6 +33,8 @@
 #include <stdint.h>
 
 #include <kfiber/kfiber.h>
+
+#include "delay.h"
 
 /* Never inlined, cloned or reasoned about: for what depends on the thread. */
 #define KF_OUT_OF_LINE __attribute__((noipa))
@@ -231,6 +234,7 @@ static inline void kf_enter(struct kf_worker *w)
 
 	atomic_store_explicit(critical, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
+	kf_delay(KF_DELAY_ENTER);
 	if (__builtin_expect(kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR, 0))
 		kf_acquire(w);
 }
@@ -239,6 +243,7 @@ static inline void kf_leave(struct kf_worker *w)
 {
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(kf_atomic32(&w->block->critical), 0, memory_order_relaxed);
+	kf_delay(KF_DELAY_LEAVE);
 }
 
 /* queue.c */

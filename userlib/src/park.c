@@ -59,8 +59,10 @@ void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *
 			new = (new & ~KFIBER_WAITS_WAKE) | KFIBER_ACTIVE;
 		else
 			new |= KFIBER_PARKED;
+		kf_delay(KF_DELAY_PUBLISH);
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
+	kf_delay(KF_DELAY_PUBLISHED);
 	if (woken)
 		kf_push_last_critical(w, kf_name(w->domain, f));
 }
@@ -81,6 +83,7 @@ static bool kf_begin_wait(struct kfiber_fiber_block *self, uint64_t awaited)
 		else
 			new = (old & ~KFIBER_STATE_MASK) | KFIBER_PARKING |
 			      (awaited == KFIBER_WAKE ? KFIBER_WAITS_WAKE : 0);
+		kf_delay(KF_DELAY_BEGIN_WAIT);
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
 	return !(old & awaited);
@@ -102,6 +105,7 @@ static void kf_set_deadline(struct kf_worker *w, struct kfiber_fiber_block *self
 {
 	atomic_store_explicit(kf_atomic64(&self->deadline), deadline, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);		/* [C] of the module's timer.c */
+	kf_delay(KF_DELAY_DEADLINE);
 	if (atomic_load_explicit(kf_atomic64(&self->armed), memory_order_relaxed) > deadline)
 		w->arm = kf_name(w->domain, self);
 }
@@ -116,9 +120,11 @@ static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline
 		kf_leave(w);
 		return 0;
 	}
+	kf_delay(KF_DELAY_PARKING);
 	if (deadline != KF_FOREVER)
 		kf_set_deadline(w, self, deadline);
 	kf_switch_critical(w, KF_AFTER_PARK);
+	kf_delay(KF_DELAY_END_WAIT);
 	if (deadline != KF_FOREVER)
 		atomic_store_explicit(kf_atomic64(&self->deadline), KFIBER_NEVER,
 				      memory_order_relaxed);
@@ -214,8 +220,10 @@ int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, ui
 			new = (old & ~(KFIBER_STATE_MASK | KFIBER_WAITS_WAKE)) | KFIBER_ACTIVE;
 		else
 			new = old | flag;
+		kf_delay(KF_DELAY_WAKE);
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
+	kf_delay(KF_DELAY_WOKEN);
 	if (queue)
 		kf_queue_woken(d, critical, name);
 	return 0;

@@ -19,6 +19,7 @@ static kf_fiber_t kf_ring_pop(__u32 *head_field, __u32 *tail_field, __u64 *slots
 		if (h == t)
 			return 0;
 		name = atomic_load_explicit(kf_atomic64(&slots[h & mask]), memory_order_relaxed);
+		kf_delay(KF_DELAY_POP);
 		if (atomic_compare_exchange_weak_explicit(head, &h, h + 1, memory_order_acq_rel,
 							  memory_order_acquire))
 			return name;
@@ -41,6 +42,7 @@ static kf_fiber_t kf_pop_next(struct kfiber_processor_block *p)
 
 	if (!atomic_load_explicit(next, memory_order_relaxed))
 		return 0;
+	kf_delay(KF_DELAY_POP_NEXT);
 	return atomic_exchange_explicit(next, 0, memory_order_acquire);
 }
 
@@ -53,6 +55,7 @@ static bool kf_push_local(struct kfiber_processor_block *p, kf_fiber_t name)
 		return false;
 	atomic_store_explicit(kf_atomic64(&p->local[t & (KFIBER_LOCAL_SLOTS - 1)]), name,
 			      memory_order_relaxed);
+	kf_delay(KF_DELAY_PUSH);
 	atomic_store_explicit(kf_atomic32(&p->local_tail), t + 1, memory_order_release);
 	return true;
 }
@@ -70,6 +73,7 @@ static void kf_overflow(struct kf_domain *d, struct kfiber_processor_block *p, k
 		n++;
 	}
 	names[n++] = name;
+	kf_delay(KF_DELAY_OVERFLOW);
 	kf_count(&p->calls);
 	kf_call_ready(d, names, n);
 }
@@ -92,9 +96,11 @@ static void kf_tell_critical(struct kf_domain *d, struct kfiber_processor_block 
 {
 	if (d->nr_processors == 1)
 		return;
+	kf_delay(KF_DELAY_QUEUED);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!kf_should_kick(d) || (only_next && kf_read32(&d->block->watching)))
 		return;
+	kf_delay(KF_DELAY_KICK);
 	kf_count(&p->calls);
 	kf_call_kick(d, 0);
 }

@@ -41,6 +41,7 @@ KF_OUT_OF_LINE void kf_arrive(void)
 	struct kfiber_fiber_block *left = w->left;
 	enum kf_after after = w->after;
 
+	kf_delay(KF_DELAY_ARRIVE);
 	w->after = KF_AFTER_NOTHING;
 	switch (after) {
 	case KF_AFTER_NOTHING:
@@ -79,10 +80,12 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 		kf_leave(w);
 		return;
 	}
+	kf_delay(KF_DELAY_PICKED);
 	w->left = self;
 	w->after = after;
 	if (pick == KF_PICKED) {
 		if (w->arm) {
+			kf_delay(KF_DELAY_ARM);
 			kf_call_arm(w->domain, w->arm);
 			w->arm = 0;
 		}

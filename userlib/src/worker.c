@@ -56,6 +56,7 @@ void kf_acquire(struct kf_worker *w)
 
 	do {
 		atomic_store_explicit(critical, 0, memory_order_relaxed);
+		kf_delay(KF_DELAY_ACQUIRE);
 		err = kf_call_simple(w->domain, KFIBER_IOC_ACQUIRE, &w->index);
 		atomic_store_explicit(critical, 1, memory_order_relaxed);
 		atomic_signal_fence(memory_order_seq_cst);
@@ -121,6 +122,7 @@ static void kf_worker_make_spare(struct kf_domain *d)
 static bool kf_worker_spare_outside(struct kf_worker *w)
 {
 	kf_leave(w);
+	kf_delay(KF_DELAY_SPARE);
 	kf_worker_make_spare(w->domain);
 	kf_enter(w);
 	return kf_read32(&w->block->processor) != KFIBER_NO_PROCESSOR;
@@ -134,6 +136,7 @@ static int kf_worker_loop(struct kf_worker *w)
 	int err;
 
 	for (;;) {
+		kf_delay(KF_DELAY_NEXT);
 		err = kf_call_next(w, &name, &need_spare);
 		if (err == -EINTR)
 			continue;
@@ -141,6 +144,7 @@ static int kf_worker_loop(struct kf_worker *w)
 			return err;
 		if (need_spare && !kf_worker_spare_outside(w))
 			continue;
+		kf_delay(KF_DELAY_RESUME);
 		kf_resume_critical(w, name, &w->sp);
 		kf_arrive();
 	}
@@ -162,6 +166,7 @@ int kf_worker_run(struct kf_worker *w)
 	kf_this_worker = w;
 	atomic_store_explicit(kf_atomic32(&w->block->critical), 1, memory_order_relaxed);
 	kf_worker_loop(w);
+	kf_delay(KF_DELAY_ENDED);
 	kf_leave(w);
 	kf_this_worker = NULL;
 	kf_call_simple(w->domain, KFIBER_IOC_DETACH, &w->index);
