@@ -169,6 +169,12 @@ build/selftests/race: selftests/race.c build/delay/libkfiber.a Makefile
 	$(Q)$(CC) $(KF_CFLAGS) -DKFIBER_DELAY_POINTS -Iuserlib/src -isystem $(KSELFTEST) $(CPPFLAGS) \
 		$(CFLAGS) $(LDFLAGS) -static -o $@ $< build/delay/libkfiber.a
 
+# The same without delay points, for selftests/mutants/run to compare with.
+build/race-plain: selftests/race.c build/libkfiber.a Makefile
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) -Iuserlib/src -isystem $(KSELFTEST) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) \
+		-static -o $@ $< build/libkfiber.a
+
 # Linked as the examples are: what is measured is what a user has.
 bench_programs := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
 
@@ -223,6 +229,17 @@ demo: ## Show kfiber at work in a virtual machine
 	@tools/setup 6.12
 	@$(MAKE) --no-print-directory lib examples module-6.12
 	@tools/demo
+
+.PHONY: stress
+stress: build/selftests/race ## Provoke races for KFIBER_SECONDS (default: 600), on KERNEL
+	@$(MAKE) --no-print-directory module DELAY=1
+	@export KFIBER_SECONDS=$${KFIBER_SECONDS:-600} KFIBER_SEED=$${KFIBER_SEED:-$$(date +%s)}; \
+	tools/vm --kernel $(KERNEL) --module build/kmod/$(KERNEL)-delay/kfiber.ko \
+		--timeout $$((KFIBER_SECONDS * 2 + 300)) -- build/selftests/race
+
+.PHONY: mutants
+mutants: ## Show that the race stress finds what is wrong
+	selftests/mutants/run
 
 .PHONY: check
 check: ## Build and check everything, run the selftests on KERNELS
