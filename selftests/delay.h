@@ -69,7 +69,19 @@ static inline void delays_set_in_module(const struct delays *d)
 	delays_write("period", d->period);
 }
 
-/* Prints the points of the module that nobody has come to. Return: how many. */
+/* Fewer arrivals than this and a point may be missed in the next run. */
+#define DELAYS_RARE 10
+
+/* Return: 1 if nobody has come to the point, else 0. */
+static inline int delays_print_rare(const char *where, int number, const char *name,
+				    unsigned long long count)
+{
+	if (count < DELAYS_RARE)
+		printf("# reached %llu times in the %s: %d %s\n", count, where, number, name);
+	return !count;
+}
+
+/* Return: how many points of the module nobody has come to. */
 static inline int delays_missed_in_module(void)
 {
 	FILE *hits = fopen(DELAYS_DIR "hits", "r");
@@ -79,12 +91,8 @@ static inline int delays_missed_in_module(void)
 
 	if (!hits)
 		return -1;
-	while (fscanf(hits, "%d %63s %llu", &number, name, &count) == 3) {
-		if (count)
-			continue;
-		printf("# never reached in the module: %d %s\n", number, name);
-		missed++;
-	}
+	while (fscanf(hits, "%d %63s %llu", &number, name, &count) == 3)
+		missed += delays_print_rare("module", number, name, count);
 	fclose(hits);
 	return missed;
 }
@@ -118,7 +126,7 @@ static inline void delays_set(const struct delays *d)
 	atomic_store(&s->period, d->period);
 }
 
-/* Prints the points of the library that nobody has come to. Return: how many. */
+/* Return: how many points of the library nobody has come to. */
 static inline int delays_missed_in_library(void)
 {
 	static const char names[] =
@@ -129,12 +137,9 @@ static inline int delays_missed_in_library(void)
 	const char *name = names;
 	int i, missed = 0;
 
-	for (i = 0; i < KF_DELAY_NR; i++, name += strlen(name) + 1) {
-		if (atomic_load(&kf_delay_state->hits[i]))
-			continue;
-		printf("# never reached in the library: %d %s\n", i, name);
-		missed++;
-	}
+	for (i = 0; i < KF_DELAY_NR; i++, name += strlen(name) + 1)
+		missed += delays_print_rare("library", i, name,
+					    atomic_load(&kf_delay_state->hits[i]));
 	return missed;
 }
 
