@@ -375,8 +375,11 @@ static void storm(void)
 	run_domain(storm_main);
 }
 
-/* Who is only in the "next" of a processor that computes is taken from there. */
-static atomic_int seen;		/* also: what a scenario waits for to be so */
+/*
+ * Who computes keeps nobody waiting: others take what is in its ring and, after
+ * a while, its "next". Nobody else queues anything that would wake them again.
+ */
+enum { WATCHED = 3, LOOKS = 20 };
 
 static void *be_seen(void *arg)
 {
@@ -384,10 +387,10 @@ static void *be_seen(void *arg)
 	int i;
 
 	enter(t);
-	for (i = 1; i <= 20; i++) {
+	for (i = 1; i <= LOOKS; i++) {
 		while (atomic_load(&t->sent) < i)
 			park(t, KF_FOREVER);
-		atomic_store(&seen, i);
+		atomic_store(&t->taken, i);
 	}
 	leave(t);
 	return NULL;
@@ -396,22 +399,24 @@ static void *be_seen(void *arg)
 static int watched_main(void *arg)
 {
 	uint64_t busy;
-	int i;
+	int i, k;
 
-	atomic_store(&seen, 0);
-	spawn(&tasks[0], be_seen);
-	for (i = 1; i <= 20; i++) {
-		atomic_fetch_add(&tasks[0].sent, 1);
-		unpark(&tasks[0]);
-		while (atomic_load(&seen) < i)
-			;
+	spawn_all(0, WATCHED, be_seen);
+	for (i = 1; i <= LOOKS; i++) {
+		for (k = 0; k < WATCHED; k++) {
+			atomic_fetch_add(&tasks[k].sent, 1);
+			unpark(&tasks[k]);
+		}
+		for (k = 0; k < WATCHED; k++)
+			while (atomic_load(&tasks[k].taken) < i)
+				;
 		/* Others have time to fall asleep, or not. */
 		busy = kf_after(i % 4 * 10 * US);
 		while (kf_now() < busy)
 			;
 		atomic_fetch_add(&progress, 1);
 	}
-	join(&tasks[0]);
+	join_all(0, WATCHED);
 	return 0;
 }
 
@@ -965,6 +970,8 @@ static void *do_anything(void *arg)
 	return NULL;
 }
 
+static atomic_bool runs;
+
 static int anything_main(void *arg)
 {
 	long i;
@@ -973,7 +980,7 @@ static int anything_main(void *arg)
 	for (i = 1; i < 10; i++)
 		if (kf_spawn(NULL, NULL, do_anything, (void *)i))
 			return -1;
-	atomic_store(&seen, 1);
+	atomic_store(&runs, true);
 	do_anything(NULL);
 	return 0;
 }
@@ -983,7 +990,7 @@ static void *close_device(void *arg)
 	struct timespec pause = { .tv_nsec = (long)(uintptr_t)arg };
 
 	/* What is closed while it is still being opened is another error. */
-	while (!atomic_load(&seen))
+	while (!atomic_load(&runs))
 		sched_yield();
 	nanosleep(&pause, NULL);
 	close(atomic_load(&kf_domain)->fd);
@@ -993,7 +1000,7 @@ static void *close_device(void *arg)
 /* The descriptor is closed under the fibers: kf_run() says so. */
 static _Noreturn void end_by_closing(uint32_t ns)
 {
-	atomic_store(&seen, 0);
+	atomic_store(&runs, false);
 	start_thread(close_device, (void *)(uintptr_t)ns);
 	_exit(run(processors, anything_main, NULL) == -ESHUTDOWN ? 0 : 1);
 }
