@@ -40,7 +40,8 @@
  * struct task - a fiber of a scenario
  * @name: its fiber
  * @index: in @tasks
- * @running: 1 while it runs: set and cleared by itself, around what blocks it
+ * @running: 1 while it runs: set and cleared by itself, around what blocks it,
+ *	if its work has an end
  * @random: state of its generator
  * @box: messages for it; or that it waits to be woken
  * @sent: permits that it was given, at most
@@ -478,11 +479,11 @@ static void *wait_with_deadlines(void *arg)
 	return NULL;
 }
 
+/* For as long as others wait, so it is no progress that this one goes on. */
 static void *wake_early(void *arg)
 {
 	struct task *t = arg;
 
-	enter(t);
 	while (!atomic_load(&stop)) {
 		struct task *other = &tasks[pick(&t->random, SLEEPERS)];
 
@@ -490,9 +491,8 @@ static void *wake_early(void *arg)
 			atomic_fetch_add(&other->sent, 1);
 			unpark(other);
 		}
-		sleep_for(t, pick(&t->random, 100) * US);
+		kf_sleep(pick(&t->random, 100) * US);
 	}
-	leave(t);
 	return NULL;
 }
 
@@ -798,17 +798,16 @@ static void forks(void)
 
 /* --- death ----------------------------------------------------------------- */
 
-/* The thread that called kf_run() is held in a system call: it must not die. */
+/*
+ * The thread that called kf_run() is held in a system call: it must not die. That
+ * goes on until the others are done, and is no progress.
+ */
 static void *hold_first_thread(void *arg)
 {
-	struct task *t = arg;
-
-	enter(t);
 	while (syscall(SYS_gettid) != getpid())
-		sleep_for(t, 50 * US);
+		kf_sleep(50 * US);
 	while (!atomic_load(&stop))
-		block_for(t, 500 * US);
-	leave(t);
+		usleep(500);
 	return NULL;
 }
 
