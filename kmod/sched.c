@@ -35,8 +35,9 @@
  * it. But its fiber may compute for long, and the one in "next" would wait. Who
  * searches and finds only such fibers goes to sleep as a watcher: it wakes by
  * itself after a while, and takes the fiber if that processor has dispatched
- * nothing since; if it has, it watches the next one that has such a fiber. While there is a watcher, "next" is no reason to wake anybody;
- * nor, in user space, to call [E]:
+ * nothing since; if it has, it watches the next one that has such a fiber. While
+ * there is a watcher, "next" is no reason to wake anybody; nor, in user space, to
+ * call [E]:
  *
  *   queues (user space)                 watcher
  *   next                                watching - 1
