@@ -84,7 +84,11 @@ static const struct abi_field kfiber_fiber_block_fields[] = {
 	FIELD(kfiber_fiber_block, processor, 96, 4),
 	FIELD(kfiber_fiber_block, stack_shift, 100, 4),
 	FIELD(kfiber_fiber_block, slot, 104, 4),
-	FIELD(kfiber_fiber_block, reserved, 108, 20),
+	FIELD(kfiber_fiber_block, stack_limit, 108, 4),
+	FIELD(kfiber_fiber_block, stack_start, 112, 4),
+	FIELD(kfiber_fiber_block, stack_pages, 116, 4),
+	FIELD(kfiber_fiber_block, stack_high, 120, 4),
+	FIELD(kfiber_fiber_block, reserved, 124, 4),
 };
 
 static const struct abi_field kfiber_query_fields[] = {
@@ -103,6 +107,7 @@ static const struct abi_field kfiber_setup_fields[] = {
 	FIELD(kfiber_setup, max_fibers, 16, 4),
 	FIELD(kfiber_setup, reserved, 20, 4),
 	FIELD(kfiber_setup, stack_bytes_max, 24, 8),
+	FIELD(kfiber_setup, guard_bytes, 32, 8),
 };
 
 static const struct abi_field kfiber_simple_fields[] = {
@@ -154,6 +159,29 @@ static const struct abi_field kfiber_stats_fields[] = {
 	FIELD(kfiber_stats, stack_refused, 96, 8),
 	FIELD(kfiber_stats, next_calls, 104, 8),
 	FIELD(kfiber_stats, deaths, 112, 8),
+	FIELD(kfiber_stats, stack_trimmed, 120, 8),
+};
+
+static const struct abi_field kfiber_trim_fields[] = {
+	FIELD(kfiber_trim, size, 0, 4),
+	FIELD(kfiber_trim, flags, 4, 4),
+	FIELD(kfiber_trim, pages, 8, 8),
+};
+
+static const struct abi_field kfiber_stack_fields[] = {
+	FIELD(kfiber_stack, size, 0, 4),
+	FIELD(kfiber_stack, flags, 4, 4),
+	FIELD(kfiber_stack, offset, 8, 8),
+	FIELD(kfiber_stack, fiber, 16, 8),
+	FIELD(kfiber_stack, stack_shift, 24, 4),
+	FIELD(kfiber_stack, slot, 28, 4),
+	FIELD(kfiber_stack, guard, 32, 4),
+	FIELD(kfiber_stack, limit, 36, 4),
+	FIELD(kfiber_stack, pages, 40, 4),
+	FIELD(kfiber_stack, faults, 44, 4),
+	FIELD(kfiber_stack, refused, 48, 4),
+	FIELD(kfiber_stack, reason, 52, 4),
+	FIELD(kfiber_stack, refused_offset, 56, 8),
 };
 
 static const struct abi_struct abi_structs[] = {
@@ -162,12 +190,14 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_worker_block, 64),
 	STRUCT(kfiber_fiber_block, 128),
 	STRUCT(kfiber_query, 24),
-	STRUCT(kfiber_setup, 32),
+	STRUCT(kfiber_setup, 40),
 	STRUCT(kfiber_simple, 16),
 	STRUCT(kfiber_next, 32),
 	STRUCT(kfiber_kick, 8),
 	STRUCT(kfiber_fibers, 24),
-	STRUCT(kfiber_stats, 120),
+	STRUCT(kfiber_stats, 128),
+	STRUCT(kfiber_trim, 16),
+	STRUCT(kfiber_stack, 64),
 };
 
 /* Each field is where the one before ends: a hole, or a field not listed, shows. */
@@ -216,6 +246,8 @@ static const struct abi_number abi_ioctls[] = {
 	NUMBER(KFIBER_IOC_ARM, 0xe70a),
 	NUMBER(KFIBER_IOC_ALLOC, 0xe70b),
 	NUMBER(KFIBER_IOC_FREE, 0xe70c),
+	NUMBER(KFIBER_IOC_TRIM, 0xe70d),
+	NUMBER(KFIBER_IOC_STACK, 0xe70e),
 };
 
 static const struct abi_number abi_values[] = {
@@ -223,6 +255,7 @@ static const struct abi_number abi_values[] = {
 	NUMBER(KFIBER_FEATURE_HANDOVER, 1),
 	NUMBER(KFIBER_FEATURE_TIMERS, 2),
 	NUMBER(KFIBER_FEATURE_STACKS, 4),
+	NUMBER(KFIBER_FEATURE_TRIM, 8),
 	NUMBER(KFIBER_INDEX_MASK, 0xffffffff),
 	NUMBER(KFIBER_GENERATION_SHIFT, 32),
 	NUMBER(KFIBER_NO_PROCESSOR, 0xffffffff),
@@ -257,6 +290,14 @@ static const struct abi_number abi_values[] = {
 	NUMBER(KFIBER_NEXT_OFFER, 1),
 	NUMBER(KFIBER_NEXT_NEED_SPARE, 2),
 	NUMBER(KFIBER_KICK_NO_SPARE, 1),
+	NUMBER(KFIBER_REFUSED_NONE, 0),
+	NUMBER(KFIBER_REFUSED_GUARD, 1),
+	NUMBER(KFIBER_REFUSED_LIMIT, 2),
+	NUMBER(KFIBER_REFUSED_OWNER, 3),
+	NUMBER(KFIBER_REFUSED_DOMAIN, 4),
+	NUMBER(KFIBER_REFUSED_USER, 5),
+	NUMBER(KFIBER_REFUSED_MEMORY, 6),
+	NUMBER(KFIBER_REFUSED_FREE, 7),
 };
 
 static void abi_check_numbers(struct kunit *test, const struct abi_number *numbers, size_t n)

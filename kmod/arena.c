@@ -10,21 +10,44 @@
  * The fault handler is where stacks grow. Pages belong to the mapping alone: the
  * page tables hold the only reference, so unmapping frees them, whoever does it
  * and why, and the module keeps no list of them. What it counts, it counts to
- * decide; a process that gives pages back by madvise() is counted too high.
+ * decide; a process that gives pages back by madvise() is counted too high until
+ * its stacks are trimmed.
  *
  * Two threads may fault in the same slot, or in the same page; who is second
  * finds the page there (-EBUSY).
+ *
+ * Not every fault makes a stack grow. A frame larger than the guard jumps over
+ * it and lands in the slot below, another fiber's; a stray pointer or a debugger
+ * that reads all memory would fill the arena. So growth, that is a page below
+ * those that are there, must be explained by its owner:
+ *
+ *   the thread's stack pointer is    growth is refused
+ *   in this slot                     below it, less the red zone (for the kernel:
+ *                                    a signal frame); and always when the fiber
+ *                                    that the thread runs has another slot
+ *   elsewhere                        below the stack pointer of a parked fiber;
+ *                                    of one that runs it is not known
+ *   another process's                when it only reads
+ *   that of a core dump              always: it writes what is there
+ *
+ * What user space says of itself here (the fiber a worker runs, a parked fiber's
+ * stack pointer) it can say wrong only to its own harm: it may then write to
+ * stacks of its own that it could write to anyway.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
+#include <linux/ptrace.h>
 #include <linux/sched.h>
+#include <linux/sched/task_stack.h>
 
+#include "chunk.h"
 #include "compat.h"
 #include "delay.h"
 #include "growth.h"
 #include "internal.h"
 #include "limits.h"
 #include "map.h"
+#include "word.h"
 
 /* Pages that are allocated and put in together; bounds the kernel's stack. */
 #define KF_GROW_BATCH 16u
@@ -98,11 +121,28 @@ static int kf_grow_batch(struct vm_area_struct *vma, unsigned long base, u32 top
 	return done;
 }
 
+/* Tells user space how many pages a stack has. */
+static void kf_publish_pages(struct kf_fiber *f, u32 pages)
+{
+	struct kfiber_fiber_block *block = kf_fiber_block(f);
+
+	WRITE_ONCE(block->stack_pages, pages);
+	if (pages > READ_ONCE(block->stack_high))
+		WRITE_ONCE(block->stack_high, pages);
+}
+
 static void kf_count_growth(struct kf_fiber *f, u32 first, int pages)
 {
-	atomic_add(pages, &f->pages);
+	kf_publish_pages(f, atomic_add_return(pages, &f->pages));
 	if (first < READ_ONCE(f->low_page))
 		WRITE_ONCE(f->low_page, first);
+}
+
+/* A stack has @pages less. */
+void kf_arena_uncharge(struct kf_fiber *f, u32 pages)
+{
+	atomic_long_sub(pages, &f->domain->stack_pages);
+	kf_publish_pages(f, atomic_sub_return(pages, &f->pages));
 }
 
 /* From the touched page downwards; what fails after the first batch is luxury. */
@@ -126,39 +166,148 @@ static vm_fault_t kf_grow(struct vm_area_struct *vma, unsigned long base, struct
 	return done == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 }
 
-static vm_fault_t kf_arena_refuse(struct kf_domain *d, vm_fault_t why)
+/**
+ * struct kf_touch - a page that is not there was touched
+ * @d: the domain
+ * @f: whose slot it is in
+ * @vmf: the fault
+ * @place: where in the arena
+ * @base: the slot's address
+ * @floor: the lowest page that the stack may have
+ */
+struct kf_touch {
+	struct kf_domain *d;
+	struct kf_fiber *f;
+	struct vm_fault *vmf;
+	struct kf_place place;
+	unsigned long base;
+	u32 floor;
+};
+
+/* Does the calling thread run @f? It says so itself; while it switches it may. */
+static bool kf_runs(struct kf_domain *d, const struct kf_fiber *f)
 {
-	atomic64_inc(&d->stack_refused);
-	return why;
+	const struct kf_worker *w = kf_handover_self(d);
+
+	return !w || READ_ONCE(w->block->critical) ||
+	       kf_name_index(READ_ONCE(w->block->fiber)) == f->index;
+}
+
+/* The last byte of the page that was touched: only whole pages are told apart. */
+static unsigned long kf_touched_end(const struct kf_touch *t)
+{
+	return t->vmf->address | ~PAGE_MASK;
+}
+
+/* A thread whose stack pointer is in this slot. */
+static bool kf_explained_by_thread(const struct kf_touch *t, unsigned long sp)
+{
+	unsigned long slack = t->vmf->flags & FAULT_FLAG_USER ? KF_RED_ZONE : KF_SIGNAL_FRAME;
+
+	return kf_touched_end(t) + slack >= sp && kf_runs(t->d, t->f);
+}
+
+/* Somebody else: where may the owner's frames be? */
+static bool kf_explained_by_owner(const struct kf_touch *t)
+{
+	struct kfiber_fiber_block *block = kf_fiber_block(t->f);
+	u64 word = READ_ONCE(block->word);
+	u64 sp = READ_ONCE(block->sp);
+
+	if (kf_word_state(word) != KFIBER_PARKED && !READ_ONCE(t->f->held))
+		return true;
+	if (kf_touched_end(t) >= sp - KF_RED_ZONE)
+		return true;
+	/* Parked all the time that we looked? */
+	return READ_ONCE(block->word) != word || READ_ONCE(block->sp) != sp;
+}
+
+static bool kf_explained(const struct kf_touch *t)
+{
+	unsigned long sp;
+
+	if (t->place.page >= READ_ONCE(t->f->low_page))
+		return true;
+	if (current->mm != t->d->mm)
+		return t->vmf->flags & FAULT_FLAG_WRITE && kf_explained_by_owner(t);
+	sp = current->flags & PF_KTHREAD ? 0 : user_stack_pointer(current_pt_regs());
+	if (sp > t->base && sp <= t->base + (1ul << t->f->stack_shift))
+		return kf_explained_by_thread(t, sp);
+	return kf_explained_by_owner(t);
+}
+
+static u32 kf_refusal(const struct kf_touch *t)
+{
+	u32 guard = kf_guard(t->f->stack_shift, t->d->guard_bytes);
+
+	if (!READ_ONCE(t->f->allocated))
+		return KFIBER_REFUSED_FREE;
+	if (t->place.page < guard)
+		return KFIBER_REFUSED_GUARD;
+	if (t->place.page < t->floor)
+		return KFIBER_REFUSED_LIMIT;
+	return kf_explained(t) ? KFIBER_REFUSED_NONE : KFIBER_REFUSED_OWNER;
+}
+
+static vm_fault_t kf_refuse(const struct kf_touch *t, u32 why, vm_fault_t ret)
+{
+	struct kf_fiber *f = t->f;
+
+	WRITE_ONCE(f->refused, f->refused + 1);
+	WRITE_ONCE(f->refused_page, t->place.page);
+	WRITE_ONCE(f->refusal, why);
+	atomic64_inc(&t->d->stack_refused);
+	return ret;
+}
+
+static vm_fault_t kf_arena_grow(struct kf_touch *t)
+{
+	struct kfiber_fiber_block *block = kf_fiber_block(t->f);
+	struct kf_fiber *f = t->f;
+	struct kf_growth g;
+	vm_fault_t ret;
+	u32 want;
+
+	want = kf_growth_want(atomic_read(&f->pages), READ_ONCE(f->history),
+			      READ_ONCE(block->stack_start));
+	g = kf_growth(t->place.page, READ_ONCE(f->low_page), want, t->floor);
+	if (t->base < t->vmf->vma->vm_start)
+		g = kf_growth_clip(g, (t->vmf->vma->vm_start - t->base) >> PAGE_SHIFT);
+	WRITE_ONCE(t->d->arenas[f->stack_shift - KFIBER_STACK_SHIFT_MIN].base,
+		   t->base - ((unsigned long)f->slot << f->stack_shift));
+	ret = kf_grow(t->vmf->vma, t->base, f, &g);
+	if (ret == VM_FAULT_SIGBUS)
+		return kf_refuse(t, KFIBER_REFUSED_DOMAIN, ret);
+	if (ret != VM_FAULT_NOPAGE)
+		return kf_refuse(t, KFIBER_REFUSED_MEMORY, ret);
+	WRITE_ONCE(f->faults, f->faults + 1);
+	atomic64_inc(&t->d->stack_faults);
+	kf_trim_grown(t->d);
+	return ret;
 }
 
 static vm_fault_t kf_arena_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct kf_domain *d = vma->vm_private_data;
+	struct kf_touch t = { .d = vma->vm_private_data, .vmf = vmf };
 	u32 shift = kf_vma_stack_shift(vma);
-	struct kf_place place = kf_place(kf_map_region((u64)vmf->pgoff << PAGE_SHIFT).page, shift);
-	u32 guard = kf_guard_pages(shift);
-	struct kf_growth g;
-	struct kf_fiber *f;
-	unsigned long base;
-	vm_fault_t ret;
+	u32 why;
 
-	if (vma->vm_mm != d->mm)
+	if (current->flags & PF_DUMPCORE)
+		return VM_FAULT_SIGBUS;
+	if (vma->vm_mm != t.d->mm)
 		return kf_fork_fault(vmf, shift);
-	f = xa_load(&d->arenas[shift - KFIBER_STACK_SHIFT_MIN].slots, place.slot);
-	if (place.page < guard || !f || !READ_ONCE(f->allocated))
-		return kf_arena_refuse(d, VM_FAULT_SIGSEGV);
-
-	g = kf_growth(place.page, READ_ONCE(f->low_page), atomic_read(&f->pages), guard);
-	base = (vmf->address & PAGE_MASK) - place.page * PAGE_SIZE;
-	if (base < vma->vm_start)
-		g = kf_growth_clip(g, (vma->vm_start - base) >> PAGE_SHIFT);
-	ret = kf_grow(vma, base, f, &g);
-	if (ret != VM_FAULT_NOPAGE)
-		return kf_arena_refuse(d, ret);
-	atomic64_inc(&d->stack_faults);
-	return ret;
+	t.place = kf_place(kf_map_region((u64)vmf->pgoff << PAGE_SHIFT).page, shift);
+	t.base = (vmf->address & PAGE_MASK) - t.place.page * PAGE_SIZE;
+	t.f = xa_load(&t.d->arenas[shift - KFIBER_STACK_SHIFT_MIN].slots, t.place.slot);
+	if (!t.f) {
+		atomic64_inc(&t.d->stack_refused);
+		return VM_FAULT_SIGSEGV;
+	}
+	t.floor = kf_growth_floor(shift, kf_guard(shift, t.d->guard_bytes),
+				  READ_ONCE(kf_fiber_block(t.f)->stack_limit));
+	why = kf_refusal(&t);
+	return why ? kf_refuse(&t, why, VM_FAULT_SIGSEGV) : kf_arena_grow(&t);
 }
 
 /*
@@ -173,12 +322,32 @@ static vm_fault_t kf_arena_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_
 /* Called for the copy of a mapping: when it is split or moved, and in fork(). */
 static void kf_arena_open(struct vm_area_struct *vma)
 {
+	struct kf_domain *d = vma->vm_private_data;
+
+	if (vma->vm_mm == d->mm)
+		return;
+	down_write(&d->zap_lock);
+	d->nr_forked++;
+	up_write(&d->zap_lock);
 	if (vma->vm_mm != current->mm)
 		kf_fork_copy_stack(vma, kf_vma_stack_shift(vma));
 }
 
+/* For each that was opened. */
+static void kf_arena_close(struct vm_area_struct *vma)
+{
+	struct kf_domain *d = vma->vm_private_data;
+
+	if (vma->vm_mm == d->mm)
+		return;
+	down_write(&d->zap_lock);
+	d->nr_forked--;
+	up_write(&d->zap_lock);
+}
+
 static const struct vm_operations_struct kf_arena_vm_ops = {
 	.open = kf_arena_open,
+	.close = kf_arena_close,
 	.fault = kf_arena_fault,
 	.map_pages = kf_arena_map_pages,
 };
@@ -201,5 +370,63 @@ int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset)
 	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_WIPEONFORK | VM_NOHUGEPAGE);
 	vma->vm_private_data = d;
 	vma->vm_ops = &kf_arena_vm_ops;
+	return 0;
+}
+
+/**
+ * kf_arena_maps() - is a fiber's slot where its arena's base says?
+ * @d: the domain
+ * @mm: its memory
+ * @f: the fiber
+ *
+ * Context: mmap_lock.
+ */
+bool kf_arena_maps(struct kf_domain *d, struct mm_struct *mm, const struct kf_fiber *f)
+{
+	unsigned long start = kf_slot_address(d, f);
+	struct vm_area_struct *vma = find_vma(mm, start);
+	u64 pgoff = kf_slot_offset(f->stack_shift, f->slot) >> PAGE_SHIFT;
+
+	return vma && vma->vm_start <= start && vma->vm_end - start >= 1ul << f->stack_shift &&
+	       vma->vm_ops == &kf_arena_vm_ops && vma->vm_private_data == d &&
+	       vma->vm_pgoff + ((start - vma->vm_start) >> PAGE_SHIFT) == pgoff;
+}
+
+/**
+ * kf_arena_query() - tell of a slot
+ * @d: the domain
+ * @args: in: the offset; out: the rest
+ *
+ * Context: any.
+ * Return: 0, -EINVAL (no arena's offset), -ENOENT.
+ */
+int kf_arena_query(struct kf_domain *d, struct kfiber_stack *args)
+{
+	struct kfiber_fiber_block *block;
+	u32 shift, refused_page;
+	struct kf_place place;
+	struct kf_fiber *f;
+
+	if (!kf_map_is_arena(args->offset, 1))
+		return -EINVAL;
+	shift = kf_map_stack_shift(args->offset);
+	place = kf_place(kf_map_region(args->offset).page, shift);
+	f = xa_load(&d->arenas[shift - KFIBER_STACK_SHIFT_MIN].slots, place.slot);
+	if (!f)
+		return -ENOENT;
+	block = kf_fiber_block(f);
+	args->fiber = kf_name(kf_name_generation(READ_ONCE(block->word)), f->index);
+	args->stack_shift = f->stack_shift;
+	args->slot = f->slot;
+	args->guard = kf_guard(f->stack_shift, d->guard_bytes);
+	args->limit = kf_stack_pages(f->stack_shift) -
+		      kf_growth_floor(f->stack_shift, args->guard, READ_ONCE(block->stack_limit));
+	args->pages = atomic_read(&f->pages);
+	args->faults = READ_ONCE(f->faults);
+	args->refused = READ_ONCE(f->refused);
+	args->reason = READ_ONCE(f->refusal);
+	refused_page = READ_ONCE(f->refused_page);
+	args->refused_offset = args->reason ? kf_slot_offset(f->stack_shift, f->slot) +
+					      ((u64)refused_page << PAGE_SHIFT) : 0;
 	return 0;
 }

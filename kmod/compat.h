@@ -5,6 +5,7 @@
 
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/shrinker.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
@@ -30,6 +31,41 @@ static inline bool kf_task_preempted(struct task_struct *task)
 	return task->on_rq;
 #else
 	return task_is_runnable(task);
+#endif
+}
+
+typedef unsigned long (*kf_shrink_fn)(struct shrinker *s, struct shrink_control *sc);
+
+/* The module has one shrinker. Return: it, or an error. */
+static inline struct shrinker *kf_shrinker_register(kf_shrink_fn count, kf_shrink_fn scan)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	static struct shrinker shrinker = { .seeks = DEFAULT_SEEKS };
+	struct shrinker *s = &shrinker;
+	int err;
+
+	s->count_objects = count;
+	s->scan_objects = scan;
+	err = register_shrinker(s, "kfiber");
+	return err ? ERR_PTR(err) : s;
+#else
+	struct shrinker *s = shrinker_alloc(0, "kfiber");
+
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+	s->count_objects = count;
+	s->scan_objects = scan;
+	shrinker_register(s);
+	return s;
+#endif
+}
+
+static inline void kf_shrinker_unregister(struct shrinker *s)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	unregister_shrinker(s);
+#else
+	shrinker_free(s);
 #endif
 }
 

@@ -24,6 +24,8 @@ union kf_args {
 	struct kfiber_kick kick;
 	struct kfiber_fibers fibers;
 	struct kfiber_stats stats;
+	struct kfiber_trim trim;
+	struct kfiber_stack stack;
 };
 
 static int kf_ioctl_query(struct kf_domain *d, union kf_args *args)
@@ -34,7 +36,7 @@ static int kf_ioctl_query(struct kf_domain *d, union kf_args *args)
 		return -EINVAL;
 	args->query.abi = KFIBER_ABI_VERSION;
 	args->query.features = KFIBER_FEATURE_HANDOVER | KFIBER_FEATURE_TIMERS |
-			       KFIBER_FEATURE_STACKS;
+			       KFIBER_FEATURE_STACKS | KFIBER_FEATURE_TRIM;
 	return 0;
 }
 
@@ -223,6 +225,21 @@ static int kf_ioctl_free(struct kf_domain *d, union kf_args *args)
 	return fibers->count ? 0 : -ENOENT;
 }
 
+static int kf_ioctl_trim(struct kf_domain *d, union kf_args *args)
+{
+	if (args->trim.flags)
+		return -EOPNOTSUPP;
+	args->trim.pages = kf_trim_domain(d);
+	return 0;
+}
+
+static int kf_ioctl_stack(struct kf_domain *d, union kf_args *args)
+{
+	if (args->stack.flags)
+		return -EOPNOTSUPP;
+	return kf_arena_query(d, &args->stack);
+}
+
 /**
  * struct kf_ioctl - one command
  * @handler: does it; context: may sleep, no locks held
@@ -261,6 +278,8 @@ static const struct kf_ioctl kf_ioctls[] = {
 	KF_IOCTL(KFIBER_IOC_ARM, kf_ioctl_arm, struct kfiber_fibers, fibers),
 	KF_IOCTL(KFIBER_IOC_ALLOC, kf_ioctl_alloc, struct kfiber_fibers, fibers),
 	KF_IOCTL(KFIBER_IOC_FREE, kf_ioctl_free, struct kfiber_fibers, fibers),
+	KF_IOCTL(KFIBER_IOC_TRIM, kf_ioctl_trim, struct kfiber_trim, flags),
+	KF_IOCTL(KFIBER_IOC_STACK, kf_ioctl_stack, struct kfiber_stack, fiber),
 };
 
 /* Has SETUP been done? Then what it made can be used. */
@@ -336,11 +355,12 @@ static int kf_mmap(struct file *file, struct vm_area_struct *vma)
 
 static int kf_open(struct inode *inode, struct file *file)
 {
-	struct kf_domain *d = kf_domain_create();
+	struct kf_domain *d = kf_domain_create(inode);
 
 	if (IS_ERR(d))
 		return PTR_ERR(d);
 	file->private_data = d;
+	file->f_mapping = &d->mapping;
 	return 0;
 }
 

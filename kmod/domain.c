@@ -29,6 +29,7 @@ static void kf_domain_free(struct work_struct *work)
 	struct kf_domain *d = container_of(work, struct kf_domain, free_work);
 	int i;
 
+	kf_trim_domain_exit(d);
 	kf_handover_flush(d);
 	kf_delay_sleep(KF_DELAY_DOMAIN_FREE);
 	kf_fibers_destroy(d);
@@ -43,7 +44,7 @@ static void kf_domain_free(struct work_struct *work)
 	module_put(THIS_MODULE);
 }
 
-struct kf_domain *kf_domain_create(void)
+struct kf_domain *kf_domain_create(struct inode *inode)
 {
 	struct kf_domain *d;
 	int i;
@@ -70,6 +71,7 @@ struct kf_domain *kf_domain_create(void)
 	INIT_LIST_HEAD(&d->waiters);
 	kf_handover_init(d);
 	INIT_WORK(&d->free_work, kf_domain_free);
+	kf_trim_domain_init(d, inode);
 	__module_get(THIS_MODULE);
 	return d;
 }
@@ -97,6 +99,7 @@ int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 	d->nr_processors = args->processors;
 	d->max_workers = args->max_workers;
 	d->max_fibers = args->max_fibers;
+	d->guard_bytes = args->guard_bytes;
 	d->stack_pages_max = kf_limit_stack_pages(args->stack_bytes_max);
 	err = kf_sched_setup(d);
 	if (!err)
@@ -153,5 +156,6 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	args->stack_pages = atomic_long_read(&d->stack_pages);
 	args->stack_faults = atomic64_read(&d->stack_faults);
 	args->stack_refused = atomic64_read(&d->stack_refused);
+	args->stack_trimmed = atomic64_read(&d->stack_trimmed);
 	args->next_calls = atomic64_read(&d->next_calls);
 }

@@ -102,6 +102,10 @@ static struct kf_fiber *kf_fiber_get_locked(struct kf_domain *d, u32 stack_shift
 		f = kf_fiber_create_locked(d, stack_shift);
 	if (IS_ERR(f))
 		return f;
+	f->seen_sp = 0;
+	f->faults = 0;
+	f->refused = 0;
+	f->refusal = KFIBER_REFUSED_NONE;
 	WRITE_ONCE(f->allocated, true);
 	d->nr_allocated++;
 	d->fibers_peak = max(d->fibers_peak, d->nr_allocated);
@@ -116,6 +120,8 @@ static void kf_fiber_put_locked(struct kf_domain *d, struct kf_fiber *f)
 	f->free_next = arena->free;
 	arena->free = f;
 	d->nr_allocated--;
+	if (atomic_read(&f->pages))
+		kf_trim_grown(d);
 }
 
 /**

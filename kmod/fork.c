@@ -24,9 +24,6 @@
 #include "growth.h"
 #include "internal.h"
 
-/* Below the stack pointer that a function may use without moving it: x86-64. */
-#define KF_RED_ZONE 128u
-
 /* Pages that are looked up under the page-table lock at a time. */
 #define KF_FORK_BATCH 16u
 
@@ -127,7 +124,8 @@ vm_fault_t kf_fork_fault(struct vm_fault *vmf, u32 stack_shift)
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long slot = kf_slot_start(vma, vmf->address, stack_shift);
 	unsigned long sp = user_stack_pointer(current_pt_regs());
-	unsigned long bottom = slot + kf_guard_pages(stack_shift) * PAGE_SIZE;
+	struct kf_domain *d = vma->vm_private_data;
+	unsigned long bottom = slot + kf_guard(stack_shift, d->guard_bytes) * PAGE_SIZE;
 	struct page *page;
 	int err;
 

@@ -44,7 +44,7 @@ static u32 grow_to(struct kunit *test, u32 shift, u32 pages)
 	u32 low = total, have = 0, faults = 0;
 
 	while (total - low < pages) {
-		struct kf_growth g = kf_growth(low - 1, low, have, guard);
+		struct kf_growth g = kf_growth(low - 1, low, kf_growth_want(have, 0, 0), guard);
 
 		KUNIT_ASSERT_EQ(test, g.first + g.count, low);
 		KUNIT_ASSERT_GE(test, g.first, guard);
@@ -108,7 +108,80 @@ static void growth_clips(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, g.count, 1);
 }
 
+static void growth_starts_as_wished(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, kf_growth_want(0, 0, 0), 1);
+	KUNIT_EXPECT_EQ(test, kf_growth_want(0, 0, 5), 5);
+	KUNIT_EXPECT_EQ(test, kf_growth_want(0, 0, U32_MAX), KF_GROW_PAGES_MAX);
+	/* A wish is for the begin, history for what follows. */
+	KUNIT_EXPECT_EQ(test, kf_growth_want(3, 0, 100), 3);
+	KUNIT_EXPECT_EQ(test, kf_growth_want(0, 100, 0), 1);
+	KUNIT_EXPECT_EQ(test, kf_growth_want(3, 100, 0), 100);
+	KUNIT_EXPECT_EQ(test, kf_growth_want(200, 100, 0), KF_GROW_PAGES_MAX);
+	KUNIT_EXPECT_EQ(test, kf_growth_want(200, KF_GROW_PAGES_MAX, 0), 200);
+	KUNIT_EXPECT_EQ(test, kf_growth_want(1, U32_MAX, 0), KF_GROW_PAGES_DEEP);
+}
+
+static void growth_history_fades(struct kunit *test)
+{
+	u32 history = kf_growth_history(0, 1024);
+	int i;
+
+	KUNIT_EXPECT_EQ(test, history, 256);
+	for (i = 0; i < 9; i++)
+		history = kf_growth_history(history, 1);
+	KUNIT_EXPECT_EQ(test, history, 0);
+	KUNIT_EXPECT_EQ(test, kf_growth_history(8, 400), 100);
+}
+
+static void growth_floors(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, kf_growth_floor(18, 16, 0), 16);
+	KUNIT_EXPECT_EQ(test, kf_growth_floor(18, 16, 4), 60);
+	KUNIT_EXPECT_EQ(test, kf_growth_floor(18, 16, 63), 16);
+	KUNIT_EXPECT_EQ(test, kf_growth_floor(18, 16, 64), 16);
+	KUNIT_EXPECT_EQ(test, kf_growth_floor(18, 16, U32_MAX), 16);
+}
+
+static void growth_guards(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, kf_guard(18, 0), 16);
+	KUNIT_EXPECT_EQ(test, kf_guard(18, 1), 1);
+	KUNIT_EXPECT_EQ(test, kf_guard(18, PAGE_SIZE + 1), 2);
+	KUNIT_EXPECT_EQ(test, kf_guard(18, U64_MAX), 32);
+	KUNIT_EXPECT_EQ(test, kf_guard(14, 1 << 20), 2);
+}
+
+/* What a parked fiber needs: the page of its stack pointer's red zone and up. */
+static void growth_keeps(struct kunit *test)
+{
+	const u64 slot = 1 << 18;
+
+	KUNIT_EXPECT_EQ(test, kf_growth_keep(slot, 18), 63);
+	KUNIT_EXPECT_EQ(test, kf_growth_keep(slot - PAGE_SIZE + KF_RED_ZONE, 18), 63);
+	KUNIT_EXPECT_EQ(test, kf_growth_keep(slot - PAGE_SIZE + KF_RED_ZONE - 1, 18), 62);
+	KUNIT_EXPECT_EQ(test, kf_growth_keep(20 * PAGE_SIZE + 1000, 18), 20);
+	/* A stack pointer that is elsewhere takes nothing away. */
+	KUNIT_EXPECT_EQ(test, kf_growth_keep(slot + 1, 18), 0);
+	KUNIT_EXPECT_EQ(test, kf_growth_keep(0, 18), 0);
+	KUNIT_EXPECT_EQ(test, kf_growth_keep(KF_RED_ZONE - 1, 18), 0);
+	KUNIT_EXPECT_EQ(test, kf_growth_keep(-8ull, 18), 0);
+}
+
+static void growth_offsets(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, kf_slot_offset(14, 0), 0x010e000000000000ull);
+	KUNIT_EXPECT_EQ(test, kf_slot_offset(18, 3), 0x01120000000c0000ull);
+	KUNIT_EXPECT_EQ(test, kf_slot_offset(30, 4095), 0x011e03ffc0000000ull);
+}
+
 static struct kunit_case growth_cases[] = {
+	KUNIT_CASE(growth_starts_as_wished),
+	KUNIT_CASE(growth_history_fades),
+	KUNIT_CASE(growth_floors),
+	KUNIT_CASE(growth_guards),
+	KUNIT_CASE(growth_keeps),
+	KUNIT_CASE(growth_offsets),
 	KUNIT_CASE(growth_classes),
 	KUNIT_CASE(growth_places),
 	KUNIT_CASE(growth_doubles),

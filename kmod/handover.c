@@ -190,17 +190,18 @@ void kf_handover_flush(struct kf_domain *d)
 	flush_work(&d->reap_work);
 }
 
-/* Is the calling thread a worker of this domain? */
-bool kf_handover_attached(struct kf_domain *d)
+/* Return: the calling thread as a worker of this domain, NULL if it is none. */
+struct kf_worker *kf_handover_self(struct kf_domain *d)
 {
+	struct kf_worker *self = NULL;
 	struct preempt_notifier *n;
-	bool found = false;
 
 	preempt_disable();
 	hlist_for_each_entry(n, &current->preempt_notifiers, link)
-		found |= n->ops == &kf_preempt_ops && kf_notifier_worker(n)->domain == d;
+		if (n->ops == &kf_preempt_ops && kf_notifier_worker(n)->domain == d)
+			self = kf_notifier_worker(n);
 	preempt_enable();
-	return found;
+	return self;
 }
 
 /* Context: the worker's own thread. */

@@ -12,6 +12,7 @@
  *   worker.c     threads that enter the module; NEXT
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
  *   arena.c      stacks and their page faults
+ *   trim.c       pages that stacks do not need go back
  *   fork.c       the one stack that a forked child gets
  *   delay.c      delay points, in test builds only
  *
@@ -21,9 +22,12 @@
  *
  * Lock order, outermost first. Locks in one line are never held together.
  *
- *   mmap_lock or per-VMA lock    page faults and mmap
+ *   kf_trim_lock                 the list of domains; tried only, in reclaim
+ *   mmap_lock or per-VMA lock    page faults and mmap; tried only, in reclaim
  *   domain.setup_mutex           SETUP
- *   domain.fiber_mutex           ALLOC and FREE
+ *   domain.fiber_mutex           ALLOC and FREE; tried only, in reclaim
+ *   domain.zap_lock              pages taken away, against fork()
+ *   domain.mapping.i_mmap_rwsem  (core) where they are mapped
  *   fiber.timer_lock             (raw) the decision when a timer looks again
  *   run-queue lock               (core) held around sched_out
  *   domain.lock                  (raw) scheduling state; innermost
@@ -40,6 +44,7 @@
 #ifndef KF_INTERNAL_H
 #define KF_INTERNAL_H
 
+#include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/irq_work.h>
 #include <linux/kfiber.h>
@@ -50,6 +55,7 @@
 #include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
 #include <linux/types.h>
@@ -80,9 +86,16 @@ struct kf_processor;
  *	domain.lock
  * @pages: how many pages its stack has
  * @low_page: the lowest of them; a hint for growth, written without a lock
+ * @history: how deep earlier owners of the stack went, in pages, fading; a hint
+ * @faults: page faults that grew the stack; may miss one in a race
+ * @refused: page faults that were refused; likewise
+ * @refused_page: the page of the last of them
+ * @seen_sp: its stack pointer when ageing last saw it parked; domain.age_work
  * @slot: immutable
  * @stack_shift: immutable
+ * @refusal: why the last fault was refused: KFIBER_REFUSED_*
  * @allocated: user space has it; written under domain.fiber_mutex
+ * @held: its stack is being trimmed: nobody may grow it below what stays
  *
  * Lives as long as its domain, as do its block and its slot.
  */
@@ -96,10 +109,17 @@ struct kf_fiber {
 	u64 queue_name;
 	atomic_t pages;
 	u32 low_page;
+	u32 history;
+	u32 faults;
+	u32 refused;
+	u32 refused_page;
+	u64 seen_sp;
 	u32 slot;
 	u8 stack_shift;
 	u8 rearms;
+	u8 refusal;
 	bool allocated;
+	bool held;
 };
 
 /**
@@ -117,11 +137,14 @@ struct kf_fiber_chunk {
  * @slots: fiber by slot number; read under RCU in page faults
  * @free: fibers of this class that user space gave back; domain.fiber_mutex
  * @nr_slots: slots ever used; domain.fiber_mutex
+ * @base: where slot 0 is mapped, or would be, as the last growth saw it; a hint
+ *	that whoever uses it checks
  */
 struct kf_arena {
 	struct xarray slots;
 	struct kf_fiber *free;
 	u32 nr_slots;
+	unsigned long base;
 };
 
 /**
@@ -214,6 +237,7 @@ struct kf_worker {
  * @max_workers: bound on @nr_workers
  * @max_fibers: bound on @nr_fibers
  * @stack_pages_max: bound on @stack_pages; LONG_MAX for none
+ * @guard_bytes: as asked for, see kf_guard()
  * @block: shared header
  * @processors: array
  * @workers: by index
@@ -249,10 +273,20 @@ struct kf_worker {
  * @wakeups: see there
  * @timers: see there
  * @deaths: see there
+ * @mapping: what maps the domain's pages: the file's, in the place of the
+ *	device's own, so that stacks can be found to be unmapped
+ * @zap_lock: held for reading while pages are unmapped, for writing while
+ *	@nr_forked changes
+ * @nr_forked: mappings of stacks in forked children
+ * @age_work: takes pages from fibers that stay parked
+ * @age_armed: it is queued, or about to be
+ * @shrink_cursor: the fiber that reclaim looks at next; fiber_mutex
+ * @domains_link: in the list of all domains; kf_trim_lock
  * @released: the file is gone
  * @stack_pages: pages put into stacks
  * @stack_faults: see struct kfiber_stats
  * @stack_refused: see there
+ * @stack_trimmed: see there
  * @next_calls: see there
  * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
  * @dead: workers whose task has ended
@@ -270,6 +304,7 @@ struct kf_domain {
 	u32 max_workers;
 	u32 max_fibers;
 	long stack_pages_max;
+	u64 guard_bytes;
 	struct kfiber_domain_block *block;
 	struct kf_processor *processors;
 
@@ -308,10 +343,19 @@ struct kf_domain {
 	u64 timers;
 	u64 deaths;
 
+	struct address_space mapping;
+	struct rw_semaphore zap_lock;
+	u32 nr_forked;
+	struct delayed_work age_work;
+	bool age_armed;
+	u32 shrink_cursor;
+	struct list_head domains_link;
+
 	bool released;
 	atomic_long_t stack_pages;
 	atomic64_t stack_faults;
 	atomic64_t stack_refused;
+	atomic64_t stack_trimmed;
 	atomic64_t next_calls;
 
 	struct irq_work dispatch_work;
@@ -320,13 +364,21 @@ struct kf_domain {
 	struct work_struct free_work;
 };
 
+/* Where a fiber's slot is mapped, if it is mapped with the rest of its arena. */
+static inline unsigned long kf_slot_address(const struct kf_domain *d, const struct kf_fiber *f)
+{
+	const struct kf_arena *arena = &d->arenas[f->stack_shift - KFIBER_STACK_SHIFT_MIN];
+
+	return READ_ONCE(arena->base) + ((unsigned long)f->slot << f->stack_shift);
+}
+
 /* device.c */
 int kf_device_init(void);
 void kf_device_exit(void);
 
 /* domain.c */
 extern struct workqueue_struct *kf_workqueue;
-struct kf_domain *kf_domain_create(void);
+struct kf_domain *kf_domain_create(struct inode *inode);
 int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args);
 void kf_domain_put(struct kf_domain *d);
 void kf_domain_release(struct kf_domain *d);
@@ -378,7 +430,7 @@ void kf_worker_gone(struct kf_worker *w);
 void kf_workers_destroy(struct kf_domain *d);
 
 /* handover.c */
-bool kf_handover_attached(struct kf_domain *d);
+struct kf_worker *kf_handover_self(struct kf_domain *d);
 void kf_handover_attach(struct kf_worker *w);
 void kf_handover_leave(struct kf_worker *w);
 void kf_handover_init(struct kf_domain *d);
@@ -386,6 +438,17 @@ void kf_handover_flush(struct kf_domain *d);
 
 /* arena.c */
 int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset);
+bool kf_arena_maps(struct kf_domain *d, struct mm_struct *mm, const struct kf_fiber *f);
+void kf_arena_uncharge(struct kf_fiber *f, u32 pages);
+int kf_arena_query(struct kf_domain *d, struct kfiber_stack *args);
+
+/* trim.c */
+int kf_trim_init(void);
+void kf_trim_exit(void);
+void kf_trim_domain_init(struct kf_domain *d, struct inode *inode);
+void kf_trim_domain_exit(struct kf_domain *d);
+u64 kf_trim_domain(struct kf_domain *d);
+void kf_trim_grown(struct kf_domain *d);
 
 /* fork.c */
 void kf_fork_copy_stack(struct vm_area_struct *child, u32 stack_shift);

@@ -25,14 +25,16 @@ static inline void kf_check_abi(void)
 	BUILD_BUG_ON(sizeof(struct kfiber_worker_block) != 64);
 	BUILD_BUG_ON(sizeof(struct kfiber_fiber_block) != 128);
 	BUILD_BUG_ON(offsetof(struct kfiber_fiber_block, name) != 80);
-	BUILD_BUG_ON(offsetof(struct kfiber_fiber_block, reserved) != 108);
+	BUILD_BUG_ON(offsetof(struct kfiber_fiber_block, stack_limit) != 108);
 	BUILD_BUG_ON(sizeof(struct kfiber_query) != 24);
-	BUILD_BUG_ON(sizeof(struct kfiber_setup) != 32);
+	BUILD_BUG_ON(sizeof(struct kfiber_setup) != 40);
 	BUILD_BUG_ON(sizeof(struct kfiber_simple) != 16);
 	BUILD_BUG_ON(sizeof(struct kfiber_next) != 32);
 	BUILD_BUG_ON(sizeof(struct kfiber_kick) != 8);
 	BUILD_BUG_ON(sizeof(struct kfiber_fibers) != 24);
-	BUILD_BUG_ON(sizeof(struct kfiber_stats) != 120);
+	BUILD_BUG_ON(sizeof(struct kfiber_stats) != 128);
+	BUILD_BUG_ON(sizeof(struct kfiber_trim) != 16);
+	BUILD_BUG_ON(sizeof(struct kfiber_stack) != 64);
 }
 
 /*
@@ -48,16 +50,21 @@ static int __init kf_init(void)
 	kf_workqueue = alloc_workqueue("kfiber", WQ_UNBOUND, 0);
 	if (!kf_workqueue)
 		return -ENOMEM;
+	err = kf_trim_init();
+	if (err)
+		goto destroy_workqueue;
 	preempt_notifier_inc();
 	kf_delay_init();
 	err = kf_device_init();
 	if (err)
-		goto fail;
+		goto dec_notifiers;
 	return 0;
 
-fail:
+dec_notifiers:
 	kf_delay_exit();
 	preempt_notifier_dec();
+	kf_trim_exit();
+destroy_workqueue:
 	destroy_workqueue(kf_workqueue);
 	return err;
 }
@@ -73,6 +80,7 @@ static void __exit kf_exit(void)
 	kf_device_exit();
 	kf_delay_exit();
 	preempt_notifier_dec();
+	kf_trim_exit();
 	rcu_barrier();
 	destroy_workqueue(kf_workqueue);
 	synchronize_rcu_tasks();

@@ -132,4 +132,60 @@ static inline bool kf_word_kill(u64 *word, u64 name)
 	return false;
 }
 
+/**
+ * kf_word_hold() - take a parked fiber's stack for a while
+ * @word: the shared state word
+ *
+ * The fiber is made one that has not left its stack yet. Who wakes it meanwhile
+ * leaves a note, as for any fiber in PARKING, for the one who publishes PARKED:
+ * that is kf_word_publish(), which must follow soon. selftests/models/park.pml
+ * has it (the trimmer).
+ *
+ * Return: true if it was parked.
+ */
+static inline bool kf_word_hold(u64 *word)
+{
+	u64 old = READ_ONCE(*word);
+
+	return kf_word_state(old) == KFIBER_PARKED &&
+	       cmpxchg(word, old, (old & ~KFIBER_STATE_MASK) | KFIBER_PARKING) == old;
+}
+
+/* What a word in PARKING becomes when its fiber's stack is nobody's any more. */
+static inline u64 kf_word_published(u64 old)
+{
+	u64 awaited = old & KFIBER_WAITS_WAKE ? KFIBER_WAKE : KFIBER_PERMIT;
+	u64 rest = old & ~KFIBER_STATE_MASK;
+
+	if (old & (awaited | KFIBER_TIMEDOUT))
+		return (rest & ~KFIBER_WAITS_WAKE) | KFIBER_ACTIVE;
+	return rest | KFIBER_PARKED;
+}
+
+/**
+ * kf_word_publish() - end what kf_word_hold() began
+ * @word: the shared state word
+ *
+ * Return: the generation of the fiber if it was woken meanwhile and now has to
+ * be put in a queue, by the caller; else 0.
+ */
+static inline u32 kf_word_publish(u64 *word)
+{
+	u64 old = READ_ONCE(*word);
+	int tries;
+
+	for (tries = 0; tries < KF_TRIES; tries++) {
+		u64 new = kf_word_published(old);
+		u64 seen;
+
+		if (kf_word_state(old) != KFIBER_PARKING)
+			return 0;
+		seen = cmpxchg(word, old, new);
+		if (seen == old)
+			return kf_word_state(new) == KFIBER_ACTIVE ? kf_name_generation(old) : 0;
+		old = seen;
+	}
+	return 0;
+}
+
 #endif /* KF_WORD_H */

@@ -133,7 +133,62 @@ static void word_wake_without_generation(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kf_word_wake(&word, 0, KFIBER_TIMEDOUT), 0);
 }
 
+/* Of a stack that is taken: its fiber's word, what comes meanwhile, the end. */
+static const struct {
+	const char *what;
+	u64 old, comes, new;
+	bool queues;
+} word_holds[] = {
+	{ "nothing came", KFIBER_PARKED, 0, KFIBER_PARKED, false },
+	{ "what it waits for", KFIBER_PARKED, KFIBER_PERMIT, KFIBER_ACTIVE | KFIBER_PERMIT, true },
+	{ "what it does not wait for", KFIBER_PARKED, KFIBER_WAKE,
+	  KFIBER_PARKED | KFIBER_WAKE, false },
+	{ "a wake-up that it waits for", KFIBER_PARKED | KFIBER_WAITS_WAKE, KFIBER_WAKE,
+	  KFIBER_ACTIVE | KFIBER_WAKE, true },
+	{ "another permit", KFIBER_PARKED | KFIBER_WAITS_WAKE, KFIBER_PERMIT,
+	  KFIBER_PARKED | KFIBER_WAITS_WAKE | KFIBER_PERMIT, false },
+	{ "its time", KFIBER_PARKED | KFIBER_WAITS_WAKE, KFIBER_TIMEDOUT,
+	  KFIBER_ACTIVE | KFIBER_TIMEDOUT, true },
+};
+
+static void word_holds_and_publishes(struct kunit *test)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(word_holds); i++) {
+		u64 word = WORD(word_holds[i].old), name = kf_name(GENERATION, 3);
+
+		KUNIT_EXPECT_TRUE_MSG(test, kf_word_hold(&word), "%s", word_holds[i].what);
+		KUNIT_EXPECT_EQ(test, kf_word_state(word), KFIBER_PARKING);
+		/* It is the holder who queues. */
+		if (word_holds[i].comes)
+			KUNIT_EXPECT_EQ(test, kf_word_wake(&word, name, word_holds[i].comes), 0);
+		KUNIT_EXPECT_EQ_MSG(test, kf_word_publish(&word),
+				    word_holds[i].queues ? GENERATION : 0, "%s", word_holds[i].what);
+		KUNIT_EXPECT_EQ_MSG(test, word, WORD(word_holds[i].new), "%s", word_holds[i].what);
+	}
+}
+
+static void word_holds_only_the_parked(struct kunit *test)
+{
+	static const u64 states[] = { KFIBER_FREE, KFIBER_ACTIVE, KFIBER_PARKING, KFIBER_DEAD, 0x77 };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		u64 word = WORD(states[i]);
+
+		KUNIT_EXPECT_FALSE(test, kf_word_hold(&word));
+		KUNIT_EXPECT_EQ(test, word, WORD(states[i]));
+		/* Nor is what somebody made of it meanwhile published. */
+		if (states[i] != KFIBER_PARKING)
+			KUNIT_EXPECT_EQ(test, kf_word_publish(&word), 0);
+		KUNIT_EXPECT_EQ(test, word, states[i] == KFIBER_PARKING ? word : WORD(states[i]));
+	}
+}
+
 static struct kunit_case word_cases[] = {
+	KUNIT_CASE(word_holds_and_publishes),
+	KUNIT_CASE(word_holds_only_the_parked),
 	KUNIT_CASE(word_names),
 	KUNIT_CASE(word_generations),
 	KUNIT_CASE(word_kill),

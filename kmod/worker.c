@@ -94,7 +94,7 @@ int kf_worker_attach(struct kf_domain *d, u32 *index)
 
 	if (READ_ONCE(d->shutdown))
 		return -ESHUTDOWN;
-	if (kf_handover_attached(d))
+	if (kf_handover_self(d))
 		return -EINVAL;
 	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
 	if (!w)

@@ -32,12 +32,14 @@ _Static_assert(sizeof(struct kfiber_processor_block) == 4096, "processor block")
 _Static_assert(sizeof(struct kfiber_worker_block) == 64, "worker block");
 _Static_assert(sizeof(struct kfiber_fiber_block) == 128, "fiber block");
 _Static_assert(sizeof(struct kfiber_query) == 24, "query");
-_Static_assert(sizeof(struct kfiber_setup) == 32, "setup");
+_Static_assert(sizeof(struct kfiber_setup) == 40, "setup");
 _Static_assert(sizeof(struct kfiber_simple) == 16, "simple");
 _Static_assert(sizeof(struct kfiber_next) == 32, "next");
 _Static_assert(sizeof(struct kfiber_kick) == 8, "kick");
 _Static_assert(sizeof(struct kfiber_fibers) == 24, "fibers");
-_Static_assert(sizeof(struct kfiber_stats) == 120, "stats");
+_Static_assert(sizeof(struct kfiber_stats) == 128, "stats");
+_Static_assert(sizeof(struct kfiber_trim) == 16, "trim");
+_Static_assert(sizeof(struct kfiber_stack) == 64, "stack");
 _Static_assert(offsetof(struct kfiber_domain_block, idle) == 64, "idle");
 _Static_assert(offsetof(struct kfiber_domain_block, live) == 128, "live");
 _Static_assert(offsetof(struct kfiber_processor_block, local_head) == 64, "local_head");
@@ -59,6 +61,8 @@ union args {
 	struct kfiber_kick kick;
 	struct kfiber_fibers fibers;
 	struct kfiber_stats stats;
+	struct kfiber_trim trim;
+	struct kfiber_stack stack;
 };
 
 /* Names of a generation that is never given out. */
@@ -67,6 +71,9 @@ static __u64 nobody[KFIBER_BATCH_MAX];
 #define FIBERS(shift) \
 	.fibers = { .size = sizeof(struct kfiber_fibers), .count = 1, .stack_shift = (shift), \
 		    .fibers = (uintptr_t)nobody }
+
+/* The begin of an arena. */
+#define STACKS(shift) (KFIBER_MAP_STACKS | (__u64)(shift) << KFIBER_MAP_STACKS_SHIFT)
 
 /*
  * struct command - one ioctl
@@ -95,7 +102,7 @@ struct command {
 static const struct command commands[] = {
 	{ COMMAND(QUERY, kfiber_query), .any_time = true,
 	  .good = { .query = { .size = sizeof(struct kfiber_query) } } },
-	{ COMMAND(SETUP, kfiber_setup),
+	{ COMMAND_MIN(SETUP, kfiber_setup, offsetof(struct kfiber_setup, guard_bytes)),
 	  .good = { .setup = { .size = sizeof(struct kfiber_setup), .processors = 2,
 			       .max_workers = 4, .max_fibers = 64 } } },
 	{ COMMAND(SHUTDOWN, kfiber_simple), .good = { SIMPLE } },
@@ -112,6 +119,11 @@ static const struct command commands[] = {
 	{ COMMAND(ARM, kfiber_fibers), .good = { FIBERS(0) }, .result = -ENOENT },
 	{ COMMAND(ALLOC, kfiber_fibers), .good = { FIBERS(16) } },
 	{ COMMAND(FREE, kfiber_fibers), .good = { FIBERS(0) }, .result = -ENOENT },
+	{ COMMAND_MIN(TRIM, kfiber_trim, 8),
+	  .good = { .trim = { .size = sizeof(struct kfiber_trim) } } },
+	{ COMMAND_MIN(STACK, kfiber_stack, offsetof(struct kfiber_stack, stack_shift)),
+	  .good = { .stack = { .size = sizeof(struct kfiber_stack), .offset = STACKS(16) } },
+	  .result = -ENOENT },
 };
 
 #define for_each_command(c) \
@@ -413,8 +425,8 @@ TEST(query_tells)
 	ASSERT_EQ(0, call(fd, KFIBER_IOC_QUERY, &query));
 	EXPECT_EQ(KFIBER_ABI_VERSION, query.abi);
 	EXPECT_EQ(sizeof(query), query.size);
-	EXPECT_EQ(KFIBER_FEATURE_HANDOVER | KFIBER_FEATURE_TIMERS | KFIBER_FEATURE_STACKS,
-		  query.features);
+	EXPECT_EQ(KFIBER_FEATURE_HANDOVER | KFIBER_FEATURE_TIMERS | KFIBER_FEATURE_STACKS |
+		  KFIBER_FEATURE_TRIM, query.features);
 }
 
 TEST(setup_values)
@@ -1299,6 +1311,8 @@ TEST_F(domain, signals_interrupt_acquire)
 	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
 	ASSERT_EQ(0, hold_processor(self->fd, self->workers, &worker));
 	ASSERT_TRUE(sleeper_start(&s, self->header, self->fd, true));
+	/* Or joining would hand it the processor that it waits for. */
+	self->workers[worker].critical = 1;
 	ASSERT_EQ(0, pthread_kill(s.thread, SIGUSR1));
 	ASSERT_EQ(0, pthread_join(s.thread, NULL));
 	ASSERT_EQ(-EINTR, s.result);
@@ -1453,7 +1467,6 @@ TEST(a_descriptor_that_was_sent)
 }
 
 #define TABLES KFIBER_MAP_PROCESSORS		/* the distance of two tables */
-#define STACKS(shift) (KFIBER_MAP_STACKS | (__u64)(shift) << KFIBER_MAP_STACKS_SHIFT)
 
 static const __u64 good_offsets[] = {
 	KFIBER_MAP_DOMAIN, KFIBER_MAP_PROCESSORS, KFIBER_MAP_WORKERS, KFIBER_MAP_FIBERS,
@@ -1608,6 +1621,104 @@ TEST_F(domain, stacks)
 	ASSERT_EQ(2 * (slot - guard) / self->page, stats.stack_pages);
 	ASSERT_EQ(10, stats.stack_refused);
 	ASSERT_GE(stats.stack_pages, stats.stack_faults);
+}
+
+TEST_F(domain, what_is_told_of_a_slot)
+{
+	static const __u64 wrong[] = {
+		0, KFIBER_MAP_FIBERS, KFIBER_MAP_STACKS, STACKS(13), STACKS(31), STACKS(16) | 1ull << 42,
+		~0ull,
+	};
+	const size_t slot = 1ul << 16, guard = kfiber_guard_bytes(16);
+	struct kfiber_stack stack = { .size = sizeof(stack) };
+	char *arena = map(self->fd, MAX_FIBERS * slot, STACKS(16));
+	__u64 names[2];
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, arena);
+	for (i = 0; i < ARRAY_LENGTH(wrong); i++) {
+		stack.offset = wrong[i];
+		EXPECT_EQ(-EINVAL, call(self->fd, KFIBER_IOC_STACK, &stack));
+	}
+	stack.offset = STACKS(16) + slot;
+	ASSERT_EQ(-ENOENT, call(self->fd, KFIBER_IOC_STACK, &stack));
+	ASSERT_EQ(2, alloc_fibers(self->fd, 16, names, 2));
+	arena[2 * slot - 1] = 1;
+	arena[slot + guard] = 1;
+	expect_touch(_metadata, arena + slot + 5, SIGSEGV);
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_STACK, &stack));
+	EXPECT_EQ(names[1], stack.fiber);
+	EXPECT_EQ(16, stack.stack_shift);
+	EXPECT_EQ(1, stack.slot);
+	EXPECT_EQ(guard / self->page, stack.guard);
+	EXPECT_EQ((slot - guard) / self->page, stack.limit);
+	EXPECT_EQ(2, stack.pages);
+	EXPECT_EQ(2, stack.faults);
+	EXPECT_GE(stack.refused, 1);
+	EXPECT_EQ(KFIBER_REFUSED_GUARD, stack.reason);
+	EXPECT_EQ(STACKS(16) + slot, stack.refused_offset);
+}
+
+/* A block's own words bound its stack, whatever they are. */
+TEST_F(domain, limits_and_starts_of_a_stack)
+{
+	const size_t slot = 1ul << 18;
+	char *arena = map(self->fd, MAX_FIBERS * slot, STACKS(18));
+	struct kfiber_fiber_block *block;
+	__u64 names[3];
+
+	ASSERT_EQ(3, alloc_fibers(self->fd, 18, names, 3));
+	block = &self->fibers[(names[0] & KFIBER_INDEX_MASK)];
+	block->stack_limit = 4;
+	block->stack_start = 3;
+	arena[slot - 1] = 1;
+	EXPECT_EQ(3, block->stack_pages);
+	EXPECT_EQ(3, block->stack_high);
+	expect_touch(_metadata, arena + slot - 4 * self->page, 0);
+	expect_touch(_metadata, arena + slot - 4 * self->page - 1, SIGSEGV);
+	EXPECT_EQ(4, block->stack_pages);
+	block->stack_limit = ~0u;
+	expect_touch(_metadata, arena + slot - 4 * self->page - 1, 0);
+	/* As much as there is, and no more. */
+	block = &self->fibers[(names[1] & KFIBER_INDEX_MASK)];
+	block->stack_start = ~0u;
+	arena[2 * slot - 1] = 1;
+	EXPECT_EQ((slot - kfiber_guard_bytes(18)) / self->page, block->stack_pages);
+	expect_touch(_metadata, arena + slot + kfiber_guard_bytes(18) - 1, SIGSEGV);
+}
+
+TEST(guards_that_are_asked_for)
+{
+	struct kfiber_setup args = {
+		.size = sizeof(args), .processors = 1, .max_workers = 1, .max_fibers = 64,
+	};
+	static const struct {
+		__u64 asked, guard;
+	} guards[] = {
+		{ 0, 16 }, { 1, 1 }, { 4096, 1 }, { 4097, 2 }, { 100 << 10, 25 }, { 1 << 17, 32 },
+		{ 1 << 18, 32 }, { 1ull << 40, 32 }, { ~0ull, 32 },
+	};
+	struct kfiber_stack stack = { .size = sizeof(stack), .offset = STACKS(18) };
+	const long page = sysconf(_SC_PAGESIZE);
+	__u64 name;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LENGTH(guards); i++) {
+		int fd = open(DEVICE, O_RDWR);
+		char *arena;
+
+		args.guard_bytes = guards[i].asked;
+		ASSERT_EQ(0, call(fd, KFIBER_IOC_SETUP, &args));
+		arena = map(fd, 1ul << 18, STACKS(18));
+		ASSERT_NE(MAP_FAILED, arena);
+		ASSERT_EQ(1, alloc_fibers(fd, 18, &name, 1));
+		ASSERT_EQ(0, call(fd, KFIBER_IOC_STACK, &stack));
+		EXPECT_EQ(guards[i].guard, stack.guard);
+		expect_touch(_metadata, arena + guards[i].guard * page - 1, SIGSEGV);
+		expect_touch(_metadata, arena + guards[i].guard * page, 0);
+		munmap(arena, 1ul << 18);
+		close(fd);
+	}
 }
 
 /* What is not there yet does not come into a stack that was given back. */

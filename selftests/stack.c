@@ -12,6 +12,8 @@
 
 #include "kselftest_harness.h"
 
+#define MS 1000000ull
+
 #define KIB 1024ul
 
 static int run(size_t stack_bytes_max, int (*fn)(void *), void *arg)
@@ -221,6 +223,151 @@ TEST(the_stack_limit_is_a_sigbus)
 {
 	run_to_fault(_metadata, 64 * KIB, overflow);
 	ASSERT_EQ(SIGBUS, report->signal);
+}
+
+/* --- growth that the owner does not explain --------------------------------- */
+
+static char *victim_frame;
+
+static void *victim(void *arg)
+{
+	char frame[64];
+
+	victim_frame = frame;
+	kf_park(KF_FOREVER);
+	return NULL;
+}
+
+/* A frame so large that it ends in the slot below, beyond the guard. */
+static __attribute__((noinline)) int frame_into(char *target)
+{
+	volatile char *frame = __builtin_alloca((size_t)((char *)&target - target));
+
+	frame[0] = 1;
+	return frame[0];
+}
+
+static void *jumper(void *arg)
+{
+	catch_faults();					/* on this thread */
+	report->stack = (uintptr_t)victim_frame - 60 * KIB;
+	frame_into((char *)report->stack);
+	return NULL;
+}
+
+/* The victim's slot is the one below the jumper's: they are given out in order. */
+static int jump(void *arg)
+{
+	kf_fiber_t fibers[2];
+
+	kf_spawn(&fibers[0], NULL, victim, NULL);
+	kf_sleep(10 * MS);
+	kf_spawn(&fibers[1], NULL, jumper, NULL);
+	kf_join(fibers[1], NULL);
+	return 0;
+}
+
+TEST(a_frame_that_jumps_the_guard_is_caught)
+{
+	run_to_fault(_metadata, 0, jump);
+	ASSERT_EQ(SIGSEGV, report->signal);
+	/* The frame's lowest byte, or what is pushed for it. */
+	ASSERT_LT(report->address, report->stack + 64);
+	ASSERT_GT(report->address, report->stack - 64);
+}
+
+/* Another thread below a parked fiber's stack pointer. */
+static int scribble(void *arg)
+{
+	kf_fiber_t fiber;
+
+	kf_spawn(&fiber, NULL, victim, NULL);
+	kf_sleep(10 * MS);
+	catch_faults();					/* on this thread */
+	report->stack = (uintptr_t)victim_frame - 20 * KIB;
+	*(volatile char *)report->stack = 1;
+	return 0;
+}
+
+TEST(nobody_grows_the_stack_of_a_parked_fiber)
+{
+	run_to_fault(_metadata, 0, scribble);
+	ASSERT_EQ(SIGSEGV, report->signal);
+	ASSERT_EQ(report->stack, report->address);
+}
+
+/* A buffer that its owner has not touched yet, filled by others while it waits. */
+static void *lender(void *arg)
+{
+	volatile char buffer[80 * KIB];
+	char *volatile *lent = arg;
+	long bad = 0;
+	size_t i;
+
+	*lent = (char *)buffer;
+	kf_park(KF_FOREVER);
+	for (i = 0; i < sizeof(buffer); i++)
+		bad += buffer[i] != 'x';
+	return (void *)bad;
+}
+
+static int lend(void *arg)
+{
+	char *volatile lent = NULL;
+	kf_fiber_t fiber;
+	void *bad;
+
+	kf_spawn(&fiber, NULL, lender, (void *)&lent);
+	while (!lent)
+		kf_sleep(MS);
+	memset(lent, 'x', 80 * KIB);
+	kf_unpark(fiber);
+	return kf_join(fiber, &bad) || bad;
+}
+
+TEST(others_may_fill_a_buffer_on_a_stack)
+{
+	ASSERT_EQ(0, run(0, lend, NULL));
+}
+
+/* --- a fiber's own limit ------------------------------------------------------ */
+
+static int limited(size_t limit, size_t bytes)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .stack_limit = limit };
+	kf_fiber_t fiber;
+	void *value;
+
+	if (kf_spawn(&fiber, &attr, deep_fiber, (void *)bytes) || kf_join(fiber, &value))
+		return -1;
+	return value ? -2 : 0;
+}
+
+static int within_the_limit(void *arg)
+{
+	return limited(64 * KIB, 58 * KIB);
+}
+
+static void *overflow_fiber(void *arg)
+{
+	catch_faults();
+	return (void *)go_deep((uintptr_t)__builtin_frame_address(0), 1ul << 30);
+}
+
+static int overflow_the_limit(void *arg)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .stack_limit = 64 * KIB };
+	kf_fiber_t fiber;
+
+	kf_spawn(&fiber, &attr, overflow_fiber, NULL);
+	return kf_join(fiber, NULL);
+}
+
+TEST(a_fiber_has_its_own_limit)
+{
+	ASSERT_EQ(0, run(0, within_the_limit, NULL));
+	run_to_fault(_metadata, 0, overflow_the_limit);
+	ASSERT_EQ(SIGSEGV, report->signal);
 }
 
 TEST_HARNESS_MAIN

@@ -35,6 +35,7 @@
 #define KFIBER_FEATURE_HANDOVER	(1ull << 0)	/* blocked workers lose their processor */
 #define KFIBER_FEATURE_TIMERS	(1ull << 1)	/* deadlines in the fiber control block */
 #define KFIBER_FEATURE_STACKS	(1ull << 2)	/* stacks grow by page faults */
+#define KFIBER_FEATURE_TRIM	(1ull << 3)	/* and shrink: KFIBER_IOC_TRIM */
 
 /*
  * A fiber's name is (generation << 32 | index). The generation is never 0, so
@@ -54,7 +55,7 @@
 #define KFIBER_STACK_SHIFT_MAX	30u
 #define KFIBER_BATCH_MAX	256u
 
-/* The stretch at the bottom of each slot that is never backed by memory. */
+/* The stretch at the bottom of each slot that is never backed, by default. */
 #define KFIBER_GUARD_SHIFT_MAX	16u
 
 /*
@@ -202,6 +203,8 @@ struct kfiber_worker_block {
  *   PARKING -> PARKED            whoever runs next on that thread
  *   PARKED  -> ACTIVE            unpark (user), timer (kernel): then it is
  *                                put in a queue, by the one that moved it
+ *   PARKED  -> PARKING           kernel: it works on the stack; and publishes
+ *                                PARKED again
  *   ACTIVE  -> DEAD              whoever runs next; kernel: its thread died
  *   DEAD    -> FREE              user, with the next generation
  *
@@ -245,6 +248,11 @@ struct kfiber_worker_block {
  * @processor: the one it ran on last, a hint; user space writes
  * @stack_shift: its stack's class; kernel writes once
  * @slot: its place in the arena of that class; kernel writes once
+ * @stack_limit: pages that its stack may have, 0 for all of its slot; user space
+ *	writes
+ * @stack_start: pages to begin a stack with that has none; user space writes
+ * @stack_pages: pages that its stack has; kernel writes
+ * @stack_high: the most that it had; kernel writes, user space sets it back
  * @reserved: must be zero
  *
  * Timer and sleeper cannot miss each other: user space stores @deadline, then a
@@ -266,7 +274,11 @@ struct kfiber_fiber_block {
 	__u32 processor;
 	__u32 stack_shift;
 	__u32 slot;
-	__u32 reserved[5];
+	__u32 stack_limit;
+	__u32 stack_start;
+	__u32 stack_pages;
+	__u32 stack_high;
+	__u32 reserved;
 };
 
 /* Letter of our own; bare small numbers are taken by the VFS. */
@@ -284,6 +296,8 @@ struct kfiber_fiber_block {
 #define KFIBER_IOC_ARM		_IO(KFIBER_IOC_TYPE, 10)
 #define KFIBER_IOC_ALLOC	_IO(KFIBER_IOC_TYPE, 11)
 #define KFIBER_IOC_FREE		_IO(KFIBER_IOC_TYPE, 12)
+#define KFIBER_IOC_TRIM		_IO(KFIBER_IOC_TYPE, 13)
+#define KFIBER_IOC_STACK	_IO(KFIBER_IOC_TYPE, 14)
 
 /**
  * struct kfiber_query - KFIBER_IOC_QUERY: what this module is
@@ -312,6 +326,8 @@ struct kfiber_query {
  * @max_fibers: 1 to KFIBER_FIBERS_MAX
  * @reserved: must be zero
  * @stack_bytes_max: bound on the memory of all stacks together; 0: none
+ * @guard_bytes: the stretch at the bottom of each slot that is never backed, in
+ *	whole pages and at most half of the slot; 0: kfiber_guard_bytes()
  */
 struct kfiber_setup {
 	__u32 size;
@@ -321,6 +337,7 @@ struct kfiber_setup {
 	__u32 max_fibers;
 	__u32 reserved;
 	__u64 stack_bytes_max;
+	__u64 guard_bytes;
 };
 
 /**
@@ -432,6 +449,7 @@ struct kfiber_fibers {
  * @stack_refused: faults refused: guards, limits, free slots
  * @next_calls: calls of NEXT
  * @deaths: fibers that died with their thread
+ * @stack_trimmed: pages taken from stacks that did not need them
  */
 struct kfiber_stats {
 	__u32 size;
@@ -453,6 +471,69 @@ struct kfiber_stats {
 	__u64 stack_refused;
 	__u64 next_calls;
 	__u64 deaths;
+	__u64 stack_trimmed;
+};
+
+/**
+ * struct kfiber_trim - KFIBER_IOC_TRIM: give back what stacks do not need
+ * @size: sizeof(struct kfiber_trim)
+ * @flags: must be 0
+ * @pages: out: how many were freed
+ *
+ * Frees the pages below the stack pointer of every parked fiber, and all pages
+ * of the stacks in the module's pools. Frees none while a forked child has
+ * a copy of the mapping, nor from a part of an arena that was moved (mremap).
+ * The module does the same for fibers that stay parked, and when memory is
+ * short.
+ */
+struct kfiber_trim {
+	__u32 size;
+	__u32 flags;
+	__u64 pages;
+};
+
+/* Why a page fault in a slot was refused: struct kfiber_stack.reason. */
+#define KFIBER_REFUSED_NONE	0u
+#define KFIBER_REFUSED_GUARD	1u	/* in the guard: the stack is full */
+#define KFIBER_REFUSED_LIMIT	2u	/* below the fiber's own limit */
+#define KFIBER_REFUSED_OWNER	3u	/* not explained by the owner's stack pointer */
+#define KFIBER_REFUSED_DOMAIN	4u	/* the domain's limit; SIGBUS */
+#define KFIBER_REFUSED_USER	5u	/* the limit for the user's domains; SIGBUS */
+#define KFIBER_REFUSED_MEMORY	6u	/* no memory */
+#define KFIBER_REFUSED_FREE	7u	/* the slot is nobody's */
+
+/**
+ * struct kfiber_stack - KFIBER_IOC_STACK: what a slot holds
+ * @size: sizeof(struct kfiber_stack)
+ * @flags: must be 0
+ * @offset: a page of an arena: an mmap offset from KFIBER_MAP_STACKS on
+ * @fiber: out: the fiber whose slot it is
+ * @stack_shift: out: the slot's class
+ * @slot: out: its number there
+ * @guard: out: pages at its bottom that are never backed
+ * @limit: out: pages that the stack may have
+ * @pages: out: pages that it has
+ * @faults: out: page faults that grew it
+ * @refused: out: page faults that were refused
+ * @reason: out: why the last one was: KFIBER_REFUSED_*
+ * @refused_offset: out: where it was, as @offset; 0 if there was none
+ *
+ * ENOENT: there has never been a fiber in this slot.
+ */
+struct kfiber_stack {
+	__u32 size;
+	__u32 flags;
+	__u64 offset;
+	__u64 fiber;
+	__u32 stack_shift;
+	__u32 slot;
+	__u32 guard;
+	__u32 limit;
+	__u32 pages;
+	__u32 faults;
+	__u32 refused;
+	__u32 reason;
+	__u64 refused_offset;
 };
 
 #endif /* _UAPI_LINUX_KFIBER_H */

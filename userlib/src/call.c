@@ -88,3 +88,24 @@ void kf_call_free(struct kf_domain *d, const kf_fiber_t *names, unsigned int cou
 
 	kf_call_fibers(d, KFIBER_IOC_FREE, &args);
 }
+
+int kf_call_trim(struct kf_domain *d, uint64_t *pages)
+{
+	struct kfiber_trim args = { .size = sizeof(args) };
+	int err = kf_ioctl(d->fd, KFIBER_IOC_TRIM, &args);
+
+	*pages = args.pages;
+	return err;
+}
+
+/* @offset: from the begin of the class's arena */
+int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset,
+		  struct kfiber_stack *stack)
+{
+	*stack = (struct kfiber_stack){
+		.size = sizeof(*stack),
+		.offset = (KFIBER_MAP_STACKS | (uint64_t)stack_shift << KFIBER_MAP_STACKS_SHIFT) +
+			  offset,
+	};
+	return kf_ioctl(d->fd, KFIBER_IOC_STACK, stack);
+}

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -69,7 +70,7 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 		for (i = sizeof(*to); i < from->size; i++)
 			if (rest[i])
 				return -E2BIG;
-		*to = *from;
+		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
 	}
 	if (to->flags || kf_shift_of(to->stack_size) < 0)
 		return -EINVAL;
@@ -106,6 +107,7 @@ static int kf_setup_device(struct kf_domain *d, const struct kf_config *config)
 		.max_workers = config->max_workers,
 		.max_fibers = config->max_fibers,
 		.stack_bytes_max = config->stack_bytes_max,
+		.guard_bytes = config->guard_size,
 	};
 
 	return ioctl(d->fd, KFIBER_IOC_SETUP, &setup) ? -errno : 0;
@@ -330,6 +332,7 @@ static void kf_read_stats(struct kf_domain *d, const struct kfiber_stats *k, str
 	s->workers = k->workers;
 	s->workers_peak = k->workers_peak;
 	s->spares = k->spares;
+	s->stack_trimmed = k->stack_trimmed;
 }
 
 int kf_stats(struct kf_stats *stats)
@@ -347,6 +350,6 @@ int kf_stats(struct kf_stats *stats)
 		return -errno;
 	kf_read_stats(d, &kernel, &all);
 	all.size = size;
-	__builtin_memcpy(stats, &all, size < sizeof(all) ? size : sizeof(all));
+	memcpy(stats, &all, size < sizeof(all) ? size : sizeof(all));
 	return 0;
 }

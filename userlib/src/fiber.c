@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -79,16 +80,31 @@ static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned in
 	return n < 0 ? n : 0;
 }
 
-/* Half of a pool that is full goes to the module, for other processors. */
-static void kf_pool_drain(struct kf_worker *w, struct kf_pool *pool)
+/* @count blocks of a pool, at most half of one, go to the module for others. */
+static void kf_pool_drain(struct kf_worker *w, struct kf_pool *pool, unsigned int count)
 {
 	kf_fiber_t names[KF_POOL_MAX / 2];
 	unsigned int n;
 
-	for (n = 0; n < KF_POOL_MAX / 2; n++)
+	for (n = 0; n < count; n++)
 		names[n] = kf_name(w->domain, kf_pool_get(pool));
 	kf_count(&kf_worker_processor(w)->block->calls);
 	kf_call_free(w->domain, names, n);
+}
+
+/* All that this processor has pooled. */
+void kf_pools_drain_critical(struct kf_worker *w)
+{
+	struct kf_processor *p = kf_worker_processor(w);
+	unsigned int i;
+
+	for (i = 0; i < KF_STACK_CLASSES; i++) {
+		struct kf_pool *pool = &p->pools[i];
+
+		while (pool->count)
+			kf_pool_drain(w, pool, pool->count < KF_POOL_MAX / 2 ?
+						       pool->count : KF_POOL_MAX / 2);
+	}
 }
 
 /* The fiber has ended and nobody asks for its value any more. */
@@ -106,7 +122,7 @@ static void kf_recycle_critical(struct kf_worker *w, struct kfiber_fiber_block *
 			      memory_order_release);
 	kf_pool_put(pool, f);
 	if (pool->count > KF_POOL_MAX)
-		kf_pool_drain(w, pool);
+		kf_pool_drain(w, pool, KF_POOL_MAX / 2);
 }
 
 /**
@@ -196,25 +212,34 @@ int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
 	return 0;
 }
 
-/* Return: the attributes' stack class, -EINVAL or -E2BIG. */
-static int kf_check_attr(struct kf_domain *d, const struct kf_attr *attr)
+/* Copies attributes of any version. Return: their stack class, -EINVAL or -E2BIG. */
+static int kf_read_attr(struct kf_domain *d, const struct kf_attr *from, struct kf_attr *to)
 {
-	const unsigned char *rest;
+	const unsigned char *rest = (const unsigned char *)from;
 	int shift;
 	size_t i;
 
-	if (!attr || !attr->size)
-		return (int)d->stack_shift;
-	if (attr->size < offsetof(struct kf_attr, flags) + sizeof(attr->flags))
+	*to = (struct kf_attr){ .size = sizeof(*to) };
+	if (from && from->size) {
+		if (from->size < offsetof(struct kf_attr, flags) + sizeof(from->flags))
+			return -EINVAL;
+		for (i = sizeof(*to); i < from->size; i++)
+			if (rest[i])
+				return -E2BIG;
+		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
+	}
+	if (to->flags & ~KF_DETACHED)
 		return -EINVAL;
-	rest = (const unsigned char *)attr;
-	for (i = sizeof(*attr); i < attr->size; i++)
-		if (rest[i])
-			return -E2BIG;
-	if (attr->flags & ~KF_DETACHED)
-		return -EINVAL;
-	shift = kf_shift_of(attr->stack_size);
+	shift = kf_shift_of(to->stack_size);
 	return shift ? shift : (int)d->stack_shift;
+}
+
+/* Bytes to pages; more than any stack has is no limit. */
+static uint32_t kf_limit_pages(size_t bytes, unsigned int shift)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return bytes < 1ul << shift ? (uint32_t)((bytes + page - 1) / page) : 0;
 }
 
 /* Takes a block from the pool and fills it in. */
@@ -231,11 +256,13 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 			return err;
 		f = kf_pool_get(pool);
 	}
-	if (attr && attr->size && attr->name)
+	if (attr->name)
 		kf_copy_name(f, attr->name);
 	else
 		memcpy(f->name, w->current->name, sizeof(f->name));
-	f->joiner = attr && attr->size && attr->flags & KF_DETACHED ? KFIBER_JOIN_DETACHED : 0;
+	f->joiner = attr->flags & KF_DETACHED ? KFIBER_JOIN_DETACHED : 0;
+	f->stack_limit = attr->stack_limit ? kf_limit_pages(attr->stack_limit, shift) : 0;
+	f->stack_high = f->stack_pages;
 	*name = kf_fiber_init(w->domain, f, fn, arg);
 	return 0;
 }
@@ -243,6 +270,7 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg)
 {
 	struct kf_worker *w = kf_fiber_worker();
+	struct kf_attr full;
 	kf_fiber_t name;
 	int shift, err;
 
@@ -250,14 +278,14 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
 		return -EPERM;
 	if (!fn)
 		return -EINVAL;
-	shift = kf_check_attr(w->domain, attr);
+	shift = kf_read_attr(w->domain, attr, &full);
 	if (shift < 0)
 		return shift;
 	if (!kf_arena(w->domain, (unsigned int)shift))
 		return -ENOMEM;
 
 	kf_enter(w);
-	err = kf_spawn_critical(w, (unsigned int)shift, &name, attr, fn, arg);
+	err = kf_spawn_critical(w, (unsigned int)shift, &name, &full, fn, arg);
 	if (!err) {
 		kf_block(w->domain, name)->spawn_site = (uintptr_t)__builtin_return_address(0);
 		kf_count(&kf_worker_processor(w)->block->spawns);
@@ -271,7 +299,7 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
 }
 
 /* The block of a fiber that has not been recycled; NULL if it is gone. */
-static struct kfiber_fiber_block *kf_find(struct kf_domain *d, kf_fiber_t name)
+struct kfiber_fiber_block *kf_find(struct kf_domain *d, kf_fiber_t name)
 {
 	struct kfiber_fiber_block *f = kf_block(d, name);
 	uint64_t word;

@@ -8,6 +8,7 @@
  *   switch.c    from fiber to fiber, and what is done for the one that was left
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
+ *   stack.c     what is known of stacks, trimming
  *   call.c      the module's ioctls
  *   delay.c     delay points, in test builds only
  *   arch/       the context switch
@@ -268,6 +269,8 @@ void kf_stack_prepare(struct kf_domain *d, struct kfiber_fiber_block *f, void *(
 int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *));
 void kf_fiber_ended_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
 int kf_shift_of(size_t stack_size);
+struct kfiber_fiber_block *kf_find(struct kf_domain *d, kf_fiber_t name);
+void kf_pools_drain_critical(struct kf_worker *w);
 
 /* park.c */
 int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline);
@@ -283,6 +286,9 @@ void kf_call_arm(struct kf_domain *d, kf_fiber_t name);
 int kf_call_alloc(struct kf_domain *d, unsigned int stack_shift, kf_fiber_t *names,
 		  unsigned int count);
 void kf_call_free(struct kf_domain *d, const kf_fiber_t *names, unsigned int count);
+int kf_call_trim(struct kf_domain *d, uint64_t *pages);
+int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset,
+		  struct kfiber_stack *stack);
 
 /* arch */
 void kf_context_switch(__u64 *save, uint64_t load);

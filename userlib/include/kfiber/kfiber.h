@@ -52,6 +52,9 @@ typedef uint64_t kf_fiber_t;
  *	from 16 KiB to 1 GiB; 0: 256 KiB. Memory is taken as it is used, in
  *	pages.
  * @flags: must be 0
+ * @guard_size: addresses at the bottom of each stack that are never backed by
+ *	memory, rounded up to pages, at most half of the stack; 0: a quarter of
+ *	the stack, at most 64 KiB. A frame larger than this can jump over it
  *
  * A field that is 0 takes its default.
  */
@@ -63,6 +66,7 @@ struct kf_config {
 	size_t stack_bytes_max;
 	size_t stack_size;
 	unsigned int flags;
+	size_t guard_size;
 };
 
 /** KF_DETACHED - kf_attr.flags: nobody joins this fiber */
@@ -74,12 +78,15 @@ struct kf_config {
  * @name: at most 15 bytes are kept; NULL: its spawner's
  * @stack_size: as kf_config.stack_size; 0: the domain's
  * @flags: KF_DETACHED
+ * @stack_limit: bytes of memory that its stack may have, rounded up to pages; 0:
+ *	all of @stack_size but the guard
  */
 struct kf_attr {
 	size_t size;
 	const char *name;
 	size_t stack_size;
 	unsigned int flags;
+	size_t stack_limit;
 };
 
 /**
@@ -228,6 +235,7 @@ uint64_t kf_after(uint64_t ns);
  * @workers: threads now
  * @workers_peak: most threads at once
  * @spares: of @workers, asleep with nothing to do
+ * @stack_trimmed: pages taken from stacks that did not need them
  */
 struct kf_stats {
 	size_t size;
@@ -251,6 +259,7 @@ struct kf_stats {
 	uint32_t workers;
 	uint32_t workers_peak;
 	uint32_t spares;
+	uint64_t stack_trimmed;
 };
 
 /**
@@ -261,6 +270,49 @@ struct kf_stats {
  * Return: 0, -EINVAL (size too small), -ESRCH (no domain runs).
  */
 int kf_stats(struct kf_stats *stats);
+
+/**
+ * kf_trim() - give back the memory that stacks do not need
+ *
+ * What lies below the stack pointers of parked fibers, and the stacks of ended
+ * ones but for those that other processors keep warm. The module does this by
+ * itself for fibers that stay parked for some seconds, and when memory is short.
+ *
+ * Context: any fiber or plain thread while a domain runs.
+ * Return: bytes freed; -ESRCH (no domain runs).
+ */
+int64_t kf_trim(void);
+
+/**
+ * struct kf_stack_stats - a fiber's stack
+ * @size: sizeof(struct kf_stack_stats), set by the caller; what is beyond the
+ *	size that the library knows is left alone
+ * @limit: bytes of memory that it may have
+ * @committed: bytes that it has
+ * @high_water: the most that it had in this fiber's life
+ * @guard: bytes below it that are never backed
+ * @faults: page faults that grew it, since it came from the module's pool
+ * @refused: page faults that were refused, likewise
+ */
+struct kf_stack_stats {
+	size_t size;
+	uint64_t limit;
+	uint64_t committed;
+	uint64_t high_water;
+	uint64_t guard;
+	uint32_t faults;
+	uint32_t refused;
+};
+
+/**
+ * kf_stack_stats() - read what is known of a fiber's stack
+ * @fiber: any fiber that has not been joined
+ * @stats: @stats->size set; filled up to that
+ *
+ * Context: any fiber or plain thread while a domain runs.
+ * Return: 0, -EINVAL (size too small), -ESRCH.
+ */
+int kf_stack_stats(kf_fiber_t fiber, struct kf_stack_stats *stats);
 
 #pragma GCC visibility pop
 

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Stacks shrink. What lies below the stack pointer of a parked fiber is dead, as
+ * is all of a stack in the module's pool: on request (KFIBER_IOC_TRIM), when a
+ * fiber stays parked, and when memory is short, those pages are unmapped, and
+ * being referred to by nothing else they are freed. Next growth finds clean ones.
+ *
+ * A parked fiber can be made to run at any moment, in user space, without a
+ * call. Were it to run and grow its stack while we unmap, what it has written
+ * would be gone. So its stack is first taken, by the state word:
+ *
+ *   trims (here)                         wakes (user space, timer)
+ *   PARKED -> PARKING   [kf_word_hold]   PARKING -> + PERMIT: and no more
+ *   unmap
+ *   PARKING -> PARKED, or if woken:      or before: PARKED -> ACTIVE, and then
+ *   ACTIVE, and queue it                 the hold fails: the stack is left alone
+ *
+ * PARKING is what the word says of a fiber that has not left its stack yet;
+ * everybody who wakes leaves it to the one who publishes PARKED. Here that is the
+ * module, and the rule is the same. The hold is a few microseconds long.
+ *
+ * A stack in the pool is nobody's as long as fiber_mutex is held.
+ *
+ * Who else touches the pages meanwhile? Another thread that writes below the
+ * parked fiber's stack pointer: the fault is refused (kf_arena_fault). A device
+ * that does I/O to a buffer there: pages with a reference beyond the page
+ * table's are left alone. A forked child that has a copy of the slot at the same
+ * offset of the same file, which would be unmapped too: while there is such a
+ * mapping nothing is trimmed. fork() announces it by nr_forked, under zap_lock.
+ *
+ * Unmapping goes by file offset (unmap_mapping_range), the counting before it by
+ * address: a slot that is not where the arena's base says is left alone.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pgtable.h>
+#include <linux/sched/mm.h>
+#include <linux/shrinker.h>
+
+#include "chunk.h"
+#include "compat.h"
+#include "growth.h"
+#include "internal.h"
+#include "word.h"
+
+/* Fibers that are looked at before the locks are let go. */
+#define KF_TRIM_BATCH 64u
+
+/* Marks a stack in the pool as seen; no stack pointer is this. */
+#define KF_SEEN_POOLED (~0ull)
+
+static unsigned int trim_after_ms = 2000;
+module_param(trim_after_ms, uint, 0644);
+MODULE_PARM_DESC(trim_after_ms,
+		 "Milliseconds after which a parked fiber's unused stack goes back; it may take twice as long (default 2000; 0: never by age)");
+
+static LIST_HEAD(kf_domains);
+static DEFINE_MUTEX(kf_trim_lock);
+
+/**
+ * struct kf_trim - a pass over the fibers of a domain
+ * @d: the domain
+ * @mm: its memory, alive
+ * @aged: only what the previous pass has seen the same way
+ * @later: out: another pass may find more
+ * @pages: out: how many were freed
+ */
+struct kf_trim {
+	struct kf_domain *d;
+	struct mm_struct *mm;
+	bool aged;
+	bool later;
+	u64 pages;
+};
+
+/**
+ * struct kf_trim_count - what is there in a slot
+ * @end: where what is to be kept begins
+ * @doomed: pages below @end
+ * @kept: pages from there on
+ * @pinned: somebody else has a reference to one below @end
+ */
+struct kf_trim_count {
+	unsigned long end;
+	u32 doomed;
+	u32 kept;
+	bool pinned;
+};
+
+/* Context: page-table lock. */
+static int kf_trim_count_page(pte_t *pte, unsigned long addr, void *data)
+{
+	struct kf_trim_count *count = data;
+	pte_t entry = ptep_get(pte);
+
+	if (!pte_present(entry))
+		return 0;
+	if (addr >= count->end) {
+		count->kept++;
+		return 0;
+	}
+	count->doomed++;
+	/* The page table's reference is the only one, but for pins. */
+	count->pinned |= page_ref_count(pte_page(entry)) > 1;
+	return 0;
+}
+
+static bool kf_trim_unmap(struct kf_domain *d, const struct kf_fiber *f, u32 first, u32 end)
+{
+	bool alone;
+
+	down_read(&d->zap_lock);
+	alone = !d->nr_forked;
+	if (alone)
+		unmap_mapping_range(&d->mapping, kf_slot_offset(f->stack_shift, f->slot) +
+				    ((u64)first << PAGE_SHIFT), (u64)(end - first) << PAGE_SHIFT, 1);
+	up_read(&d->zap_lock);
+	return alone;
+}
+
+/*
+ * Frees the pages of a slot below page @keep. Whoever gave pages back behind the
+ * module's back is counted right again.
+ * Context: mmap_lock; the stack is the caller's.
+ */
+static void kf_trim_slot(struct kf_trim *t, struct kf_fiber *f, u32 keep)
+{
+	struct kf_domain *d = t->d;
+	unsigned long start = kf_slot_address(d, f);
+	u32 guard = kf_guard(f->stack_shift, d->guard_bytes);
+	struct kf_trim_count count = { .end = start + ((unsigned long)keep << PAGE_SHIFT) };
+	u32 pages = atomic_read(&f->pages), left;
+
+	if (keep <= guard || !kf_arena_maps(d, t->mm, f))
+		return;
+	apply_to_existing_page_range(t->mm, start + ((unsigned long)guard << PAGE_SHIFT),
+				     (1ul << f->stack_shift) - ((unsigned long)guard << PAGE_SHIFT),
+				     kf_trim_count_page, &count);
+	left = count.doomed + count.kept;
+	if (count.doomed && !count.pinned) {
+		if (kf_trim_unmap(d, f, guard, keep)) {
+			left = count.kept;
+			t->pages += count.doomed;
+			WRITE_ONCE(f->history, kf_growth_history(f->history, pages));
+			WRITE_ONCE(f->low_page, keep);
+		} else {
+			t->later = true;
+		}
+	}
+	if (left < pages)
+		kf_arena_uncharge(f, pages - left);
+}
+
+/* The lowest page that a fiber needs whose stack pointer is @sp. */
+static u32 kf_trim_keep(const struct kf_fiber *f, u64 sp)
+{
+	return kf_growth_keep(sp - kf_slot_address(f->domain, f), f->stack_shift);
+}
+
+/* Has the pass before seen it like this? Then it is aged, now. */
+static bool kf_trim_is_aged(struct kf_trim *t, struct kf_fiber *f, u64 seen)
+{
+	if (!t->aged || f->seen_sp == seen)
+		return true;
+	f->seen_sp = seen;
+	t->later = true;
+	return false;
+}
+
+static void kf_trim_parked(struct kf_trim *t, struct kf_fiber *f)
+{
+	struct kfiber_fiber_block *block = kf_fiber_block(f);
+	u64 sp = READ_ONCE(block->sp);
+	u32 generation;
+
+	if (kf_word_state(READ_ONCE(block->word)) != KFIBER_PARKED ||
+	    READ_ONCE(f->low_page) >= kf_trim_keep(f, sp) || !kf_trim_is_aged(t, f, sp))
+		return;
+	WRITE_ONCE(f->held, true);
+	if (kf_word_hold(&block->word)) {
+		/* It may have run since; now it does not. */
+		kf_trim_slot(t, f, kf_trim_keep(f, READ_ONCE(block->sp)));
+		generation = kf_word_publish(&block->word);
+		if (generation)
+			kf_sched_ready(t->d, f, kf_name(generation, f->index), NULL);
+	}
+	WRITE_ONCE(f->held, false);
+}
+
+/* Context: mmap_lock, fiber_mutex. */
+static void kf_trim_fiber_locked(struct kf_trim *t, struct kf_fiber *f)
+{
+	if (!atomic_read(&f->pages))
+		return;
+	if (f->allocated)
+		kf_trim_parked(t, f);
+	else if (kf_trim_is_aged(t, f, KF_SEEN_POOLED))
+		kf_trim_slot(t, f, kf_stack_pages(f->stack_shift));
+}
+
+/* Fibers @first up to @end. Context: mmap_lock, fiber_mutex. */
+static void kf_trim_batch_locked(struct kf_trim *t, u32 first, u32 end)
+{
+	u32 i;
+
+	for (i = first; i < end; i++) {
+		struct kf_fiber_chunk *chunk = xa_load(&t->d->chunks, kf_chunk_number(i));
+
+		kf_trim_fiber_locked(t, kf_chunk_fiber(chunk, i));
+	}
+}
+
+static void kf_trim_finish(struct kf_trim *t)
+{
+	atomic64_add(t->pages, &t->d->stack_trimmed);
+	mmput_async(t->mm);
+}
+
+/* Context: may sleep. */
+static void kf_trim_all(struct kf_trim *t)
+{
+	struct kf_domain *d = t->d;
+	u32 i = 0, nr;
+
+	if (!mmget_not_zero(d->mm))
+		return;
+	t->mm = d->mm;
+	do {
+		mmap_read_lock(t->mm);
+		mutex_lock(&d->fiber_mutex);
+		nr = d->nr_fibers;
+		kf_trim_batch_locked(t, i, min(i + KF_TRIM_BATCH, nr));
+		mutex_unlock(&d->fiber_mutex);
+		mmap_read_unlock(t->mm);
+		cond_resched();
+		i += KF_TRIM_BATCH;
+	} while (i < nr);
+	kf_trim_finish(t);
+}
+
+/**
+ * kf_trim_domain() - free what the stacks of a domain do not need
+ * @d: a domain that is set up
+ *
+ * Context: may sleep.
+ * Return: how many pages were freed.
+ */
+u64 kf_trim_domain(struct kf_domain *d)
+{
+	struct kf_trim t = { .d = d };
+
+	kf_trim_all(&t);
+	return t.pages;
+}
+
+/* --- age -------------------------------------------------------------------- */
+
+static void kf_trim_age_work(struct work_struct *work)
+{
+	struct kf_domain *d = container_of(to_delayed_work(work), struct kf_domain, age_work);
+	struct kf_trim t = { .d = d, .aged = true };
+
+	/* Who grows a stack from here on arms again. */
+	xchg(&d->age_armed, false);
+	kf_trim_all(&t);
+	if (t.later)
+		kf_trim_grown(d);
+}
+
+/**
+ * kf_trim_grown() - say that a stack has grown, and may be too large one day
+ * @d: the domain
+ *
+ * A domain whose stacks do not grow is not looked at.
+ *
+ * Context: any; the domain's file is open, or its age_work runs.
+ */
+void kf_trim_grown(struct kf_domain *d)
+{
+	unsigned int after = READ_ONCE(trim_after_ms);
+
+	if (!after || READ_ONCE(d->age_armed) || xchg(&d->age_armed, true))
+		return;
+	queue_delayed_work(kf_workqueue, &d->age_work, msecs_to_jiffies(after));
+}
+
+/* --- pressure --------------------------------------------------------------- */
+
+/*
+ * An object of the shrinker is a fiber that is looked at; what is freed is
+ * counted in pages.
+ */
+static unsigned long kf_trim_shrink_count(struct shrinker *s, struct shrink_control *sc)
+{
+	unsigned long count = 0;
+	struct kf_domain *d;
+
+	if (!mutex_trylock(&kf_trim_lock))
+		return 0;
+	list_for_each_entry(d, &kf_domains, domains_link)
+		count += READ_ONCE(d->nr_fibers);
+	mutex_unlock(&kf_trim_lock);
+	return count ?: SHRINK_EMPTY;
+}
+
+/*
+ * Looks at the next @nr fibers; the locks may be held by the one that waits for
+ * memory. Return: how many were looked at.
+ */
+static u32 kf_trim_try_some(struct kf_trim *t, u32 nr)
+{
+	struct kf_domain *d = t->d;
+	u32 first, end;
+
+	if (!mmget_not_zero(d->mm))
+		return 0;
+	t->mm = d->mm;
+	first = 0;
+	end = 0;
+	if (!mmap_read_trylock(t->mm))
+		goto out;
+	if (mutex_trylock(&d->fiber_mutex)) {
+		first = d->shrink_cursor < d->nr_fibers ? d->shrink_cursor : 0;
+		end = min(first + nr, d->nr_fibers);
+		kf_trim_batch_locked(t, first, end);
+		d->shrink_cursor = end;
+		mutex_unlock(&d->fiber_mutex);
+	}
+	mmap_read_unlock(t->mm);
+out:
+	kf_trim_finish(t);
+	return end - first;
+}
+
+static unsigned long kf_trim_shrink_scan(struct shrinker *s, struct shrink_control *sc)
+{
+	unsigned long left = sc->nr_to_scan, freed = 0;
+	struct kf_domain *d;
+
+	if (!mutex_trylock(&kf_trim_lock))
+		return SHRINK_STOP;
+	list_for_each_entry(d, &kf_domains, domains_link) {
+		struct kf_trim t = { .d = d };
+
+		left -= kf_trim_try_some(&t, min_t(unsigned long, left, U32_MAX / 2));
+		freed += t.pages;
+		if (!left)
+			break;
+	}
+	/* The next time another domain is the first. */
+	if (!list_empty(&kf_domains))
+		list_rotate_left(&kf_domains);
+	mutex_unlock(&kf_trim_lock);
+	sc->nr_scanned = sc->nr_to_scan - left;
+	return sc->nr_scanned ? freed : SHRINK_STOP;
+}
+
+static struct shrinker *kf_shrinker;
+
+int kf_trim_init(void)
+{
+	kf_shrinker = kf_shrinker_register(kf_trim_shrink_count, kf_trim_shrink_scan);
+	return IS_ERR(kf_shrinker) ? PTR_ERR(kf_shrinker) : 0;
+}
+
+void kf_trim_exit(void)
+{
+	kf_shrinker_unregister(kf_shrinker);
+}
+
+/* --- a domain's life -------------------------------------------------------- */
+
+/**
+ * kf_trim_domain_init() - make a domain's stacks findable
+ * @d: the domain
+ * @inode: of the file that opened it, which lives as long as the file
+ *
+ * Drivers that share one inode need a mapping for each open: else they could not
+ * unmap one domain's pages by offset without those of all others.
+ */
+void kf_trim_domain_init(struct kf_domain *d, struct inode *inode)
+{
+	address_space_init_once(&d->mapping);
+	d->mapping.host = inode;
+	d->mapping.a_ops = inode->i_mapping->a_ops;
+	d->mapping.gfp_mask = inode->i_mapping->gfp_mask;
+	init_rwsem(&d->zap_lock);
+	INIT_DELAYED_WORK(&d->age_work, kf_trim_age_work);
+	mutex_lock(&kf_trim_lock);
+	list_add_tail(&d->domains_link, &kf_domains);
+	mutex_unlock(&kf_trim_lock);
+}
+
+/* Context: may sleep; nobody can grow a stack any more. */
+void kf_trim_domain_exit(struct kf_domain *d)
+{
+	mutex_lock(&kf_trim_lock);
+	list_del(&d->domains_link);
+	mutex_unlock(&kf_trim_lock);
+	cancel_delayed_work_sync(&d->age_work);
+}
