@@ -35,7 +35,8 @@ static const struct abi_field kfiber_domain_block_fields[] = {
 	FIELD(kfiber_domain_block, spares, 80, 4),
 	FIELD(kfiber_domain_block, watching, 84, 4),
 	FIELD(kfiber_domain_block, shutdown, 88, 4),
-	FIELD(kfiber_domain_block, reserved1, 92, 36),
+	FIELD(kfiber_domain_block, pressed, 92, 4),
+	FIELD(kfiber_domain_block, reserved1, 96, 32),
 	FIELD(kfiber_domain_block, live, 128, 8),
 	FIELD(kfiber_domain_block, reserved2, 136, 56),
 };
@@ -184,6 +185,21 @@ static const struct abi_field kfiber_stack_fields[] = {
 	FIELD(kfiber_stack, refused_offset, 56, 8),
 };
 
+static const struct abi_field kfiber_watch_fields[] = {
+	FIELD(kfiber_watch, size, 0, 4),
+	FIELD(kfiber_watch, flags, 4, 4),
+	FIELD(kfiber_watch, fd, 8, 4),
+	FIELD(kfiber_watch, percent, 12, 4),
+};
+
+static const struct abi_field kfiber_start_fields[] = {
+	FIELD(kfiber_start, size, 0, 4),
+	FIELD(kfiber_start, flags, 4, 4),
+	FIELD(kfiber_start, fiber, 8, 8),
+	FIELD(kfiber_start, pages, 16, 4),
+	FIELD(kfiber_start, reserved, 20, 4),
+};
+
 static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_domain_block, 192),
 	STRUCT(kfiber_processor_block, 4096),
@@ -198,6 +214,8 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_stats, 128),
 	STRUCT(kfiber_trim, 16),
 	STRUCT(kfiber_stack, 64),
+	STRUCT(kfiber_watch, 16),
+	STRUCT(kfiber_start, 24),
 };
 
 /* Each field is where the one before ends: a hole, or a field not listed, shows. */
@@ -248,6 +266,8 @@ static const struct abi_number abi_ioctls[] = {
 	NUMBER(KFIBER_IOC_FREE, 0xe70c),
 	NUMBER(KFIBER_IOC_TRIM, 0xe70d),
 	NUMBER(KFIBER_IOC_STACK, 0xe70e),
+	NUMBER(KFIBER_IOC_WATCH, 0xe70f),
+	NUMBER(KFIBER_IOC_START, 0xe710),
 };
 
 static const struct abi_number abi_values[] = {
@@ -290,6 +310,7 @@ static const struct abi_number abi_values[] = {
 	NUMBER(KFIBER_NEXT_OFFER, 1),
 	NUMBER(KFIBER_NEXT_NEED_SPARE, 2),
 	NUMBER(KFIBER_KICK_NO_SPARE, 1),
+	NUMBER(KFIBER_START_MAX, 128),
 	NUMBER(KFIBER_REFUSED_NONE, 0),
 	NUMBER(KFIBER_REFUSED_GUARD, 1),
 	NUMBER(KFIBER_REFUSED_LIMIT, 2),

@@ -45,7 +45,6 @@
 #include "delay.h"
 #include "growth.h"
 #include "internal.h"
-#include "limits.h"
 #include "map.h"
 #include "word.h"
 
@@ -57,13 +56,34 @@ static u32 kf_vma_stack_shift(const struct vm_area_struct *vma)
 	return kf_map_stack_shift((u64)vma->vm_pgoff << PAGE_SHIFT);
 }
 
-static u32 kf_alloc_pages(struct page **pages, u32 n)
+/* How far to go for a page: fail rather than have somebody killed for it. */
+#define KF_GFP_EASY (GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NORETRY | __GFP_NOWARN)
+
+/*
+ * The page that is needed. Before somebody is killed for it, in the cgroup or in
+ * the machine, other stacks of the domain give what they do not need.
+ */
+static struct page *kf_alloc_first_page(struct kf_domain *d, bool touched)
+{
+	struct page *page = alloc_page(KF_GFP_EASY);
+
+	if (!page && kf_trim_try(d))
+		page = alloc_page(KF_GFP_EASY);
+	if (!page && touched)
+		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	return page;
+}
+
+/* Return: how many there are. The first is the topmost, those below are luxury. */
+static u32 kf_alloc_pages(struct kf_domain *d, struct page **pages, u32 n, bool touched)
 {
 	u32 i;
 
-	for (i = 0; i < n; i++) {
-		pages[i] = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO |
-				      (i ? __GFP_NORETRY | __GFP_NOWARN : 0));
+	pages[0] = kf_alloc_first_page(d, touched);
+	if (!pages[0])
+		return 0;
+	for (i = 1; i < n; i++) {
+		pages[i] = alloc_page(KF_GFP_EASY);
 		if (!pages[i])
 			break;
 	}
@@ -99,25 +119,31 @@ static int kf_insert_pages(struct vm_area_struct *vma, unsigned long addr, struc
 
 /*
  * Puts in the @n pages that end with page @top of the slot at @base, or as many
- * of the upper ones as there is memory for.
+ * of the upper ones as there is memory for. @why: out: whose limit was reached.
+ * Return: how many, or an error.
  */
-static int kf_grow_batch(struct vm_area_struct *vma, unsigned long base, u32 top, u32 n)
+static int kf_grow_batch(struct vm_area_struct *vma, unsigned long base, u32 top, u32 n,
+			 bool touched, u32 *why)
 {
 	struct kf_domain *d = vma->vm_private_data;
 	struct page *pages[KF_GROW_BATCH];
 	u32 have;
 	int done;
 
-	if (!kf_charge(&d->stack_pages, d->stack_pages_max, n)) {
+	*why = kf_account_stack(d, n);
+	if (*why && n > 1) {
 		n = 1;
-		if (!kf_charge(&d->stack_pages, d->stack_pages_max, n))
-			return -EDQUOT;
+		*why = kf_account_stack(d, n);
 	}
-	have = kf_alloc_pages(pages, n);
+	if (*why)
+		return -EDQUOT;
+	have = kf_alloc_pages(d, pages, n, touched);
 	kf_delay_sleep(KF_DELAY_GROW);
 	done = have ? kf_insert_pages(vma, base + (top + 1 - have) * PAGE_SIZE, pages, have) :
 		      -ENOMEM;
-	atomic_long_sub(n - max(done, 0), &d->stack_pages);
+	kf_unaccount_stack(d, n - max(done, 0));
+	if (done == -ENOMEM)
+		*why = KFIBER_REFUSED_MEMORY;
 	return done;
 }
 
@@ -141,29 +167,33 @@ static void kf_count_growth(struct kf_fiber *f, u32 first, int pages)
 /* A stack has @pages less. */
 void kf_arena_uncharge(struct kf_fiber *f, u32 pages)
 {
-	atomic_long_sub(pages, &f->domain->stack_pages);
+	kf_unaccount_stack(f->domain, pages);
 	kf_publish_pages(f, atomic_sub_return(pages, &f->pages));
 }
 
-/* From the touched page downwards; what fails after the first batch is luxury. */
-static vm_fault_t kf_grow(struct vm_area_struct *vma, unsigned long base, struct kf_fiber *f,
-			  const struct kf_growth *g)
+/*
+ * From the touched page downwards; what fails after the first batch is luxury.
+ * @touched: somebody waits for the topmost and cannot be told that it is not there.
+ * Return: KFIBER_REFUSED_*.
+ */
+static u32 kf_grow(struct vm_area_struct *vma, unsigned long base, struct kf_fiber *f,
+		   const struct kf_growth *g, bool touched)
 {
-	u32 left = g->count;
+	u32 left = g->count, why = KFIBER_REFUSED_NONE;
 	int done = 0;
 
 	while (left) {
 		u32 n = min(left, KF_GROW_BATCH);
 
-		done = kf_grow_batch(vma, base, g->first + left - 1, n);
+		done = kf_grow_batch(vma, base, g->first + left - 1, n, touched, &why);
 		if (done < 0)
 			break;
 		left -= n;
 		kf_count_growth(f, g->first + left, done);
 	}
 	if (left < g->count || done >= 0)
-		return VM_FAULT_NOPAGE;
-	return done == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+		return KFIBER_REFUSED_NONE;
+	return why ?: KFIBER_REFUSED_MEMORY;
 }
 
 /**
@@ -260,30 +290,34 @@ static vm_fault_t kf_refuse(const struct kf_touch *t, u32 why, vm_fault_t ret)
 	return ret;
 }
 
+static void kf_note_base(struct kf_domain *d, u32 stack_shift, unsigned long base)
+{
+	WRITE_ONCE(d->arenas[stack_shift - KFIBER_STACK_SHIFT_MIN].base, base);
+}
+
 static vm_fault_t kf_arena_grow(struct kf_touch *t)
 {
 	struct kfiber_fiber_block *block = kf_fiber_block(t->f);
 	struct kf_fiber *f = t->f;
 	struct kf_growth g;
-	vm_fault_t ret;
-	u32 want;
+	u32 want, why;
 
 	want = kf_growth_want(atomic_read(&f->pages), READ_ONCE(f->history),
 			      READ_ONCE(block->stack_start));
 	g = kf_growth(t->place.page, READ_ONCE(f->low_page), want, t->floor);
 	if (t->base < t->vmf->vma->vm_start)
 		g = kf_growth_clip(g, (t->vmf->vma->vm_start - t->base) >> PAGE_SHIFT);
-	WRITE_ONCE(t->d->arenas[f->stack_shift - KFIBER_STACK_SHIFT_MIN].base,
-		   t->base - ((unsigned long)f->slot << f->stack_shift));
-	ret = kf_grow(t->vmf->vma, t->base, f, &g);
-	if (ret == VM_FAULT_SIGBUS)
-		return kf_refuse(t, KFIBER_REFUSED_DOMAIN, ret);
-	if (ret != VM_FAULT_NOPAGE)
-		return kf_refuse(t, KFIBER_REFUSED_MEMORY, ret);
+	kf_note_base(t->d, f->stack_shift, t->base - ((unsigned long)f->slot << f->stack_shift));
+	if (kf_account_tight(t->d))
+		kf_trim_try(t->d);
+	why = kf_grow(t->vmf->vma, t->base, f, &g, true);
+	kf_account_look(t->d);
+	if (why)
+		return kf_refuse(t, why, why == KFIBER_REFUSED_MEMORY ? VM_FAULT_OOM : VM_FAULT_SIGBUS);
 	WRITE_ONCE(f->faults, f->faults + 1);
 	atomic64_inc(&t->d->stack_faults);
 	kf_trim_grown(t->d);
-	return ret;
+	return VM_FAULT_NOPAGE;
 }
 
 static vm_fault_t kf_arena_fault(struct vm_fault *vmf)
@@ -370,7 +404,23 @@ int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset)
 	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_WIPEONFORK | VM_NOHUGEPAGE);
 	vma->vm_private_data = d;
 	vma->vm_ops = &kf_arena_vm_ops;
+	kf_note_base(d, kf_map_stack_shift(offset),
+		     vma->vm_start - (kf_map_region(offset).page << PAGE_SHIFT));
 	return 0;
+}
+
+static struct vm_area_struct *kf_arena_vma(struct kf_domain *d, struct mm_struct *mm,
+					   const struct kf_fiber *f)
+{
+	unsigned long start = kf_slot_address(d, f);
+	struct vm_area_struct *vma = find_vma(mm, start);
+	u64 pgoff = kf_slot_offset(f->stack_shift, f->slot) >> PAGE_SHIFT;
+
+	if (!vma || vma->vm_start > start || vma->vm_end - start < 1ul << f->stack_shift)
+		return NULL;
+	if (vma->vm_ops != &kf_arena_vm_ops || vma->vm_private_data != d)
+		return NULL;
+	return vma->vm_pgoff + ((start - vma->vm_start) >> PAGE_SHIFT) == pgoff ? vma : NULL;
 }
 
 /**
@@ -383,13 +433,60 @@ int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset)
  */
 bool kf_arena_maps(struct kf_domain *d, struct mm_struct *mm, const struct kf_fiber *f)
 {
-	unsigned long start = kf_slot_address(d, f);
-	struct vm_area_struct *vma = find_vma(mm, start);
-	u64 pgoff = kf_slot_offset(f->stack_shift, f->slot) >> PAGE_SHIFT;
+	return kf_arena_vma(d, mm, f);
+}
 
-	return vma && vma->vm_start <= start && vma->vm_end - start >= 1ul << f->stack_shift &&
-	       vma->vm_ops == &kf_arena_vm_ops && vma->vm_private_data == d &&
-	       vma->vm_pgoff + ((start - vma->vm_start) >> PAGE_SHIFT) == pgoff;
+/* Gives a fiber that does not run its first pages. Context: mmap_lock. */
+static int kf_start_locked(struct kf_domain *d, struct kf_fiber *f, u32 pages)
+{
+	struct vm_area_struct *vma = kf_arena_vma(d, current->mm, f);
+	u32 top = min(READ_ONCE(f->low_page), kf_stack_pages(f->stack_shift));
+	u32 have = atomic_read(&f->pages);
+	u32 floor = kf_growth_floor(f->stack_shift, kf_guard(f->stack_shift, d->guard_bytes),
+				    READ_ONCE(kf_fiber_block(f)->stack_limit));
+	struct kf_growth g;
+
+	if (!vma)
+		return -ENXIO;
+	if (!(vma->vm_flags & VM_WRITE) || have >= pages || top <= floor)
+		return 0;
+	g.count = min(pages - have, top - floor);
+	g.first = top - g.count;
+	switch (kf_grow(vma, kf_slot_address(d, f), f, &g, false)) {
+	case KFIBER_REFUSED_NONE:
+		return 0;
+	case KFIBER_REFUSED_MEMORY:
+		return have ? 0 : -ENOMEM;
+	default:
+		return have ? 0 : -EAGAIN;
+	}
+}
+
+/**
+ * kf_arena_start() - give a stack its first pages
+ * @d: the domain
+ * @args: as user space gave them; out: how many there are
+ *
+ * Context: may sleep; takes mmap_lock.
+ * Return: 0, -ENOENT, -ENXIO, -EAGAIN, -ENOMEM.
+ */
+int kf_arena_start(struct kf_domain *d, struct kfiber_start *args)
+{
+	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(args->fiber));
+	int err;
+
+	if (!f || !kf_word_is(READ_ONCE(kf_fiber_block(f)->word), args->fiber, KFIBER_FREE))
+		return -ENOENT;
+	if (kf_account_tight(d))
+		kf_trim_try(d);
+	mmap_read_lock(current->mm);
+	err = kf_start_locked(d, f, args->pages);
+	mmap_read_unlock(current->mm);
+	args->pages = atomic_read(&f->pages);
+	kf_account_look(d);
+	if (!err)
+		kf_trim_grown(d);
+	return err;
 }
 
 /**

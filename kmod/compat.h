@@ -3,6 +3,7 @@
 #ifndef KF_COMPAT_H
 #define KF_COMPAT_H
 
+#include <linux/eventfd.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/shrinker.h>
@@ -31,6 +32,15 @@ static inline bool kf_task_preempted(struct task_struct *task)
 	return task->on_rq;
 #else
 	return task_is_runnable(task);
+#endif
+}
+
+static inline void kf_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx, 1);
+#else
+	eventfd_signal(ctx);
 #endif
 }
 

@@ -26,6 +26,8 @@ union kf_args {
 	struct kfiber_stats stats;
 	struct kfiber_trim trim;
 	struct kfiber_stack stack;
+	struct kfiber_watch watch;
+	struct kfiber_start start;
 };
 
 static int kf_ioctl_query(struct kf_domain *d, union kf_args *args)
@@ -240,6 +242,22 @@ static int kf_ioctl_stack(struct kf_domain *d, union kf_args *args)
 	return kf_arena_query(d, &args->stack);
 }
 
+static int kf_ioctl_watch(struct kf_domain *d, union kf_args *args)
+{
+	if (args->watch.flags)
+		return -EOPNOTSUPP;
+	return kf_account_watch(d, &args->watch);
+}
+
+static int kf_ioctl_start(struct kf_domain *d, union kf_args *args)
+{
+	if (args->start.flags)
+		return -EOPNOTSUPP;
+	if (args->start.reserved || !args->start.pages || args->start.pages > KFIBER_START_MAX)
+		return -EINVAL;
+	return kf_arena_start(d, &args->start);
+}
+
 /**
  * struct kf_ioctl - one command
  * @handler: does it; context: may sleep, no locks held
@@ -280,6 +298,8 @@ static const struct kf_ioctl kf_ioctls[] = {
 	KF_IOCTL(KFIBER_IOC_FREE, kf_ioctl_free, struct kfiber_fibers, fibers),
 	KF_IOCTL(KFIBER_IOC_TRIM, kf_ioctl_trim, struct kfiber_trim, flags),
 	KF_IOCTL(KFIBER_IOC_STACK, kf_ioctl_stack, struct kfiber_stack, fiber),
+	KF_IOCTL(KFIBER_IOC_WATCH, kf_ioctl_watch, struct kfiber_watch, percent),
+	KF_IOCTL(KFIBER_IOC_START, kf_ioctl_start, struct kfiber_start, reserved),
 };
 
 /* Has SETUP been done? Then what it made can be used. */

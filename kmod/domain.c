@@ -32,6 +32,7 @@ static void kf_domain_free(struct work_struct *work)
 	kf_trim_domain_exit(d);
 	kf_handover_flush(d);
 	kf_delay_sleep(KF_DELAY_DOMAIN_FREE);
+	kf_account_close(d);
 	kf_fibers_destroy(d);
 	kf_workers_destroy(d);
 	kf_sched_destroy(d);
@@ -47,13 +48,18 @@ static void kf_domain_free(struct work_struct *work)
 struct kf_domain *kf_domain_create(struct inode *inode)
 {
 	struct kf_domain *d;
-	int i;
+	int i, err;
 
 	if (!current->mm)
 		return ERR_PTR(-EPERM);
 	d = kzalloc(sizeof(*d), GFP_KERNEL_ACCOUNT);
 	if (!d)
 		return ERR_PTR(-ENOMEM);
+	err = kf_account_open(d);
+	if (err) {
+		kfree(d);
+		return ERR_PTR(err);
+	}
 	kref_init(&d->ref);
 	mmgrab(current->mm);
 	d->mm = current->mm;
@@ -128,6 +134,7 @@ void kf_domain_release(struct kf_domain *d)
 	if (d->ready)
 		kf_sched_shutdown(d);
 	kf_delay_sleep(KF_DELAY_DOMAIN_RELEASE);
+	kf_account_release(d);
 	WRITE_ONCE(d->released, true);
 	kf_domain_put(d);
 }

@@ -27,30 +27,41 @@ struct kf_fiber *kf_fiber_find(struct kf_domain *d, u32 index)
 	return READ_ONCE(f->allocated) ? f : NULL;
 }
 
+/* What a chunk costs, its blocks included. */
+#define KF_CHUNK_PAGES (1 + DIV_ROUND_UP(sizeof(struct kf_fiber_chunk), PAGE_SIZE))
+
+/* Context: fiber_mutex. */
 static struct kf_fiber_chunk *kf_chunk_create(struct kf_domain *d, u32 first)
 {
 	struct kf_fiber_chunk *chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	int err = -ENOMEM;
 	u32 i;
 
 	if (!chunk)
-		return NULL;
+		return ERR_PTR(err);
 	chunk->blocks = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!chunk->blocks)
 		goto free_chunk;
+	err = kf_account_tables(d, KF_CHUNK_PAGES);
+	if (err)
+		goto free_blocks;
 	for (i = 0; i < KF_FIBERS_PER_PAGE; i++) {
 		chunk->fibers[i].index = first + i;
 		chunk->fibers[i].domain = d;
 		kf_timer_init(&chunk->fibers[i]);
 	}
 	if (xa_err(xa_store(&d->chunks, kf_chunk_number(first), chunk, GFP_KERNEL)))
-		goto free_blocks;
+		goto unaccount;
 	return chunk;
 
+unaccount:
+	err = -ENOMEM;
+	kf_unaccount_tables(d, KF_CHUNK_PAGES);
 free_blocks:
 	free_page((unsigned long)chunk->blocks);
 free_chunk:
 	kfree(chunk);
-	return NULL;
+	return ERR_PTR(err);
 }
 
 /*
@@ -70,8 +81,8 @@ static struct kf_fiber *kf_fiber_create_locked(struct kf_domain *d, u32 stack_sh
 	chunk = xa_load(&d->chunks, kf_chunk_number(index));
 	if (!chunk)
 		chunk = kf_chunk_create(d, index);
-	if (!chunk)
-		return ERR_PTR(-ENOMEM);
+	if (IS_ERR(chunk))
+		return ERR_CAST(chunk);
 	f = kf_chunk_fiber(chunk, index);
 	f->stack_shift = stack_shift;
 	f->slot = arena->nr_slots;

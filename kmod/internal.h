@@ -11,6 +11,7 @@
  *   sched.c      processors: who holds which; the scheduling lock
  *   worker.c     threads that enter the module; NEXT
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
+ *   account.c    what memory is counted against; pressure
  *   arena.c      stacks and their page faults
  *   trim.c       pages that stacks do not need go back
  *   fork.c       the one stack that a forked child gets
@@ -26,8 +27,10 @@
  *   mmap_lock or per-VMA lock    page faults and mmap; tried only, in reclaim
  *   domain.setup_mutex           SETUP
  *   domain.fiber_mutex           ALLOC and FREE; tried only, in reclaim
+ *   kf_users_lock                who pays
  *   domain.zap_lock              pages taken away, against fork()
  *   domain.mapping.i_mmap_rwsem  (core) where they are mapped
+ *   domain.watch_lock            who is told of pressure
  *   fiber.timer_lock             (raw) the decision when a timer looks again
  *   run-queue lock               (core) held around sched_out
  *   domain.lock                  (raw) scheduling state; innermost
@@ -62,10 +65,12 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+struct eventfd_ctx;
 struct file;
 struct vm_area_struct;
 struct kf_domain;
 struct kf_processor;
+struct kf_user;
 
 #define KF_STACK_CLASSES (KFIBER_STACK_SHIFT_MAX - KFIBER_STACK_SHIFT_MIN + 1)
 
@@ -282,6 +287,14 @@ struct kf_worker {
  * @age_armed: it is queued, or about to be
  * @shrink_cursor: the fiber that reclaim looks at next; fiber_mutex
  * @domains_link: in the list of all domains; kf_trim_lock
+ * @user: who pays; NULL for the privileged; immutable
+ * @table_pages: pages for control blocks that are counted; fiber_mutex
+ * @watch_lock: guards the next three, which are also read without it
+ * @watch_percent: of a limit, when the domain is pressed; 0: nobody wants to know
+ * @watch_eventfd: who is told, or NULL
+ * @pressed: mirrored in @block
+ * @tight_next: when to look again whether the cgroup is nearly full, in
+ *	@stack_faults; written without a lock
  * @released: the file is gone
  * @stack_pages: pages put into stacks
  * @stack_faults: see struct kfiber_stats
@@ -350,6 +363,14 @@ struct kf_domain {
 	bool age_armed;
 	u32 shrink_cursor;
 	struct list_head domains_link;
+
+	struct kf_user *user;
+	u32 table_pages;
+	spinlock_t watch_lock;
+	u32 watch_percent;
+	struct eventfd_ctx *watch_eventfd;
+	bool pressed;
+	u64 tight_next;
 
 	bool released;
 	atomic_long_t stack_pages;
@@ -436,10 +457,23 @@ void kf_handover_leave(struct kf_worker *w);
 void kf_handover_init(struct kf_domain *d);
 void kf_handover_flush(struct kf_domain *d);
 
+/* account.c */
+int kf_account_open(struct kf_domain *d);
+void kf_account_release(struct kf_domain *d);
+void kf_account_close(struct kf_domain *d);
+int kf_account_tables(struct kf_domain *d, u32 pages);
+void kf_unaccount_tables(struct kf_domain *d, u32 pages);
+u32 kf_account_stack(struct kf_domain *d, u32 pages);
+void kf_unaccount_stack(struct kf_domain *d, long pages);
+bool kf_account_look(struct kf_domain *d);
+bool kf_account_tight(struct kf_domain *d);
+int kf_account_watch(struct kf_domain *d, const struct kfiber_watch *args);
+
 /* arena.c */
 int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset);
 bool kf_arena_maps(struct kf_domain *d, struct mm_struct *mm, const struct kf_fiber *f);
 void kf_arena_uncharge(struct kf_fiber *f, u32 pages);
+int kf_arena_start(struct kf_domain *d, struct kfiber_start *args);
 int kf_arena_query(struct kf_domain *d, struct kfiber_stack *args);
 
 /* trim.c */
@@ -448,6 +482,7 @@ void kf_trim_exit(void);
 void kf_trim_domain_init(struct kf_domain *d, struct inode *inode);
 void kf_trim_domain_exit(struct kf_domain *d);
 u64 kf_trim_domain(struct kf_domain *d);
+bool kf_trim_try(struct kf_domain *d);
 void kf_trim_grown(struct kf_domain *d);
 
 /* fork.c */

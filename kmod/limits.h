@@ -6,6 +6,7 @@
 #include <linux/atomic.h>
 #include <linux/kfiber.h>
 #include <linux/limits.h>
+#include <linux/math.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/types.h>
@@ -55,6 +56,12 @@ static inline bool kf_charge(atomic_long_t *count, long limit, u32 n)
 		return true;
 	atomic_long_sub(n, count);
 	return false;
+}
+
+/* Is @used @percent or more of @max? */
+static inline bool kf_reaches(unsigned long used, unsigned long max, u32 percent)
+{
+	return used >= mult_frac(max, percent, 100);
 }
 
 #endif /* KF_LIMITS_H */

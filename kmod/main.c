@@ -35,6 +35,8 @@ static inline void kf_check_abi(void)
 	BUILD_BUG_ON(sizeof(struct kfiber_stats) != 128);
 	BUILD_BUG_ON(sizeof(struct kfiber_trim) != 16);
 	BUILD_BUG_ON(sizeof(struct kfiber_stack) != 64);
+	BUILD_BUG_ON(sizeof(struct kfiber_watch) != 16);
+	BUILD_BUG_ON(sizeof(struct kfiber_start) != 24);
 }
 
 /*

@@ -215,6 +215,7 @@ static void kf_trim_batch_locked(struct kf_trim *t, u32 first, u32 end)
 static void kf_trim_finish(struct kf_trim *t)
 {
 	atomic64_add(t->pages, &t->d->stack_trimmed);
+	t->later |= kf_account_look(t->d);
 	mmput_async(t->mm);
 }
 
@@ -252,6 +253,23 @@ u64 kf_trim_domain(struct kf_domain *d)
 	struct kf_trim t = { .d = d };
 
 	kf_trim_all(&t);
+	return t.pages;
+}
+
+static u32 kf_trim_try_some(struct kf_trim *t, u32 nr);
+
+/**
+ * kf_trim_try() - the same for a page fault that finds no memory
+ * @d: a domain that is set up
+ *
+ * Context: page fault; does not wait for the locks that others may hold.
+ * Return: true if pages were freed.
+ */
+bool kf_trim_try(struct kf_domain *d)
+{
+	struct kf_trim t = { .d = d };
+
+	kf_trim_try_some(&t, U32_MAX / 2);
 	return t.pages;
 }
 

@@ -40,6 +40,7 @@ _Static_assert(sizeof(struct kfiber_fibers) == 24, "fibers");
 _Static_assert(sizeof(struct kfiber_stats) == 128, "stats");
 _Static_assert(sizeof(struct kfiber_trim) == 16, "trim");
 _Static_assert(sizeof(struct kfiber_stack) == 64, "stack");
+_Static_assert(sizeof(struct kfiber_watch) == 16, "watch");
 _Static_assert(offsetof(struct kfiber_domain_block, idle) == 64, "idle");
 _Static_assert(offsetof(struct kfiber_domain_block, live) == 128, "live");
 _Static_assert(offsetof(struct kfiber_processor_block, local_head) == 64, "local_head");
@@ -63,6 +64,8 @@ union args {
 	struct kfiber_stats stats;
 	struct kfiber_trim trim;
 	struct kfiber_stack stack;
+	struct kfiber_watch watch;
+	struct kfiber_start start;
 };
 
 /* Names of a generation that is never given out. */
@@ -123,6 +126,11 @@ static const struct command commands[] = {
 	  .good = { .trim = { .size = sizeof(struct kfiber_trim) } } },
 	{ COMMAND_MIN(STACK, kfiber_stack, offsetof(struct kfiber_stack, stack_shift)),
 	  .good = { .stack = { .size = sizeof(struct kfiber_stack), .offset = STACKS(16) } },
+	  .result = -ENOENT },
+	{ COMMAND(WATCH, kfiber_watch),
+	  .good = { .watch = { .size = sizeof(struct kfiber_watch), .fd = -1, .percent = 85 } } },
+	{ COMMAND(START, kfiber_start),
+	  .good = { .start = { .size = sizeof(struct kfiber_start), .pages = 1 } },
 	  .result = -ENOENT },
 };
 
@@ -333,6 +341,7 @@ TEST(what_must_be_zero)
 		{ KFIBER_IOC_READY, offsetof(struct kfiber_fibers, stack_shift) },
 		{ KFIBER_IOC_ARM, offsetof(struct kfiber_fibers, stack_shift) },
 		{ KFIBER_IOC_FREE, offsetof(struct kfiber_fibers, stack_shift) },
+		{ KFIBER_IOC_START, offsetof(struct kfiber_start, reserved) },
 	};
 	unsigned int i, bit;
 
@@ -1685,6 +1694,80 @@ TEST_F(domain, limits_and_starts_of_a_stack)
 	arena[2 * slot - 1] = 1;
 	EXPECT_EQ((slot - kfiber_guard_bytes(18)) / self->page, block->stack_pages);
 	expect_touch(_metadata, arena + slot + kfiber_guard_bytes(18) - 1, SIGSEGV);
+}
+
+TEST_F(domain, watches)
+{
+	static const struct {
+		int fd;
+		__u32 percent;
+		int result;
+	} watches[] = {
+		{ -1, 0, 0 }, { -1, 100, 0 }, { -1, 101, -EINVAL }, { -1, ~0u, -EINVAL },
+		{ -2, 50, -EINVAL }, { 999, 50, -EBADF }, { 0, 0, -EINVAL },
+	};
+	struct kfiber_watch watch = { .size = sizeof(watch) };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LENGTH(watches); i++) {
+		watch.fd = watches[i].fd;
+		watch.percent = watches[i].percent;
+		EXPECT_EQ(watches[i].result, call(self->fd, KFIBER_IOC_WATCH, &watch))
+			TH_LOG("%d %u", watch.fd, watch.percent);
+	}
+	/* A descriptor of another kind. */
+	watch.fd = self->fd;
+	watch.percent = 50;
+	EXPECT_EQ(-EINVAL, call(self->fd, KFIBER_IOC_WATCH, &watch));
+}
+
+TEST_F(domain, stacks_that_are_started)
+{
+	const size_t slot = 1ul << 18;
+	struct kfiber_start start = { .size = sizeof(start), .pages = 3 };
+	struct kfiber_fiber_block *block;
+	__u64 names[2];
+	char *arena;
+
+	ASSERT_EQ(2, alloc_fibers(self->fd, 18, names, 2));
+	block = &self->fibers[names[0] & KFIBER_INDEX_MASK];
+	start.fiber = names[0];
+	ASSERT_EQ(-ENXIO, call(self->fd, KFIBER_IOC_START, &start));
+	arena = map(self->fd, MAX_FIBERS * slot, STACKS(18));
+	ASSERT_NE(MAP_FAILED, arena);
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_START, &start));
+	EXPECT_EQ(3, start.pages);
+	EXPECT_EQ(3, block->stack_pages);
+	EXPECT_EQ(0, read_stats(self->fd).stack_faults);
+	EXPECT_TRUE(all_zero(arena + slot - 3 * self->page, 3 * self->page));
+	EXPECT_EQ(0, read_stats(self->fd).stack_faults);
+	/* What is there stays, and is enough. */
+	start.pages = 2;
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_START, &start));
+	EXPECT_EQ(3, start.pages);
+	/* Not beyond the slot, nor the fiber's own limit. */
+	start.pages = KFIBER_START_MAX;
+	block->stack_limit = 10;
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_START, &start));
+	EXPECT_EQ(10, start.pages);
+	block->stack_limit = 0;
+	start.pages = KFIBER_START_MAX;
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_START, &start));
+	EXPECT_EQ((slot - kfiber_guard_bytes(18)) / self->page, start.pages);
+	start.pages = 0;
+	EXPECT_EQ(-EINVAL, call(self->fd, KFIBER_IOC_START, &start));
+	start.pages = KFIBER_START_MAX + 1;
+	EXPECT_EQ(-EINVAL, call(self->fd, KFIBER_IOC_START, &start));
+	/* Only one that has not begun. */
+	start.pages = 1;
+	start.fiber = names[1];
+	set_state(&self->fibers[names[1] & KFIBER_INDEX_MASK], KFIBER_ACTIVE);
+	EXPECT_EQ(-ENOENT, call(self->fd, KFIBER_IOC_START, &start));
+	set_state(&self->fibers[names[1] & KFIBER_INDEX_MASK], KFIBER_FREE);
+	start.fiber += 1ull << KFIBER_GENERATION_SHIFT;
+	EXPECT_EQ(-ENOENT, call(self->fd, KFIBER_IOC_START, &start));
+	start.fiber = names[1];
+	EXPECT_EQ(0, call(self->fd, KFIBER_IOC_START, &start));
 }
 
 TEST(guards_that_are_asked_for)

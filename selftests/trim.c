@@ -388,6 +388,68 @@ TEST(what_is_told_of_a_stack)
 	ASSERT_EQ(0, run(2, stats_of_a_stack, NULL));
 }
 
+/* --- starting where the others ended ------------------------------------------ */
+
+static void *as_deep_as(void *arg)
+{
+	return (void *)deep((size_t)arg, 6);
+}
+
+/* Always the same place in the program. */
+static __attribute__((noinline)) int spawn_deep(kf_fiber_t *fiber, size_t bytes)
+{
+	int err = kf_spawn(fiber, NULL, as_deep_as, (void *)bytes);
+
+	__asm__ volatile("");				/* no tail call */
+	return err;
+}
+
+static uint32_t faults_of_a_fresh_one(size_t bytes)
+{
+	struct kf_stats before = { .size = sizeof(before) }, after = before;
+	kf_fiber_t fiber;
+
+	kf_trim();					/* no warm stack */
+	kf_stats(&before);
+	if (spawn_deep(&fiber, bytes) || kf_join(fiber, NULL))
+		return 9999;
+	kf_stats(&after);
+	return (uint32_t)(after.stack_faults - before.stack_faults);
+}
+
+static int learns_from_the_site(void *arg)
+{
+	struct kf_spawn_site sites[8];
+	uint32_t first, later;
+	int i, n;
+
+	if (kf_spawn_sites(sites, 8) != 0)
+		return -1;
+	first = faults_of_a_fresh_one(60 * KIB);
+	for (i = 0; i < 20; i++)
+		later = faults_of_a_fresh_one(60 * KIB);
+	n = kf_spawn_sites(sites, 8);
+	if (n != 1 || kf_spawn_sites(NULL, 0) != 1)
+		return -2;
+	if (sites[0].spawned != 21 || sites[0].high_water < 60 * KIB)
+		return -3;
+	if (sites[0].start < 56 * KIB || sites[0].start > 128 * KIB)
+		return -4;
+	/* Doubling takes some faults; who begins with it takes one at most. */
+	if (first < 3 || later > 1)
+		return -5;
+	/* Shallow ones at the same place make it fade. */
+	for (i = 0; i < 64 * 8; i++)
+		faults_of_a_fresh_one(100);
+	kf_spawn_sites(sites, 1);
+	return sites[0].start == 4 * KIB ? 0 : -6;
+}
+
+TEST(fibers_of_a_site_start_with_what_it_needs)
+{
+	ASSERT_EQ(0, run(1, learns_from_the_site, NULL));
+}
+
 TEST(no_domain_no_trim)
 {
 	struct kf_stack_stats s = { .size = sizeof(s) };

@@ -16,6 +16,7 @@
  *   EPERM       the caller's memory is not that of the process that opened
  *   EBADFD      not set up yet, or set up twice
  *   ENOENT      no such worker or fiber, or not the caller's own
+ *   ENXIO       nothing is mapped where it would have to be
  *   EAGAIN      a limit of the domain is reached
  *   ESHUTDOWN   the domain has ended
  *   EINTR       a signal came
@@ -107,6 +108,8 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  * @watching: of @spares, those that soon look again whether a fiber in some
  *	processor's "next" is kept waiting; kernel writes
  * @shutdown: not 0 when the domain has ended; kernel writes
+ * @pressed: not 0 while a memory limit is nearly reached, see KFIBER_IOC_WATCH;
+ *	kernel writes
  * @live: fibers that have not ended; user space counts, and so does the kernel
  *	when a fiber dies with its thread; at 0 the domain is over
  *
@@ -127,7 +130,8 @@ struct kfiber_domain_block {
 	__u32 spares;
 	__u32 watching;
 	__u32 shutdown;
-	__u32 reserved1[9];
+	__u32 pressed;
+	__u32 reserved1[8];
 	__u64 live;
 	__u64 reserved2[7];
 };
@@ -298,6 +302,8 @@ struct kfiber_fiber_block {
 #define KFIBER_IOC_FREE		_IO(KFIBER_IOC_TYPE, 12)
 #define KFIBER_IOC_TRIM		_IO(KFIBER_IOC_TYPE, 13)
 #define KFIBER_IOC_STACK	_IO(KFIBER_IOC_TYPE, 14)
+#define KFIBER_IOC_WATCH	_IO(KFIBER_IOC_TYPE, 15)
+#define KFIBER_IOC_START	_IO(KFIBER_IOC_TYPE, 16)
 
 /**
  * struct kfiber_query - KFIBER_IOC_QUERY: what this module is
@@ -534,6 +540,47 @@ struct kfiber_stack {
 	__u32 refused;
 	__u32 reason;
 	__u64 refused_offset;
+};
+
+/**
+ * struct kfiber_start - KFIBER_IOC_START: give a stack its first pages
+ * @size: sizeof(struct kfiber_start)
+ * @flags: must be 0
+ * @fiber: a fiber in state FREE
+ * @pages: how many it shall have, 1 to KFIBER_START_MAX; out: how many it has
+ * @reserved: must be zero
+ *
+ * Touching them would do the same; but here a limit that is reached is EAGAIN
+ * and not a signal. What is there stays.
+ *
+ * ENXIO: its slot is not mapped, or not where the rest of its arena is.
+ */
+struct kfiber_start {
+	__u32 size;
+	__u32 flags;
+	__u64 fiber;
+	__u32 pages;
+	__u32 reserved;
+};
+
+#define KFIBER_START_MAX	128u
+
+/**
+ * struct kfiber_watch - KFIBER_IOC_WATCH: say when memory gets short
+ * @size: sizeof(struct kfiber_watch)
+ * @flags: must be 0
+ * @fd: an eventfd that is told, or -1 for none
+ * @percent: of a limit, 1 to 100; 0, with @fd -1, to stop
+ *
+ * The limits are the domain's, its user's and its memory cgroup's. While one is
+ * used to that share the header's "pressed" is not 0. Each time that begins, the
+ * eventfd is told. A new call replaces the one before.
+ */
+struct kfiber_watch {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 percent;
 };
 
 #endif /* _UAPI_LINUX_KFIBER_H */

@@ -109,3 +109,17 @@ int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset
 	};
 	return kf_ioctl(d->fd, KFIBER_IOC_STACK, stack);
 }
+
+int kf_call_watch(struct kf_domain *d, int eventfd, unsigned int percent)
+{
+	struct kfiber_watch args = { .size = sizeof(args), .fd = eventfd, .percent = percent };
+
+	return kf_ioctl(d->fd, KFIBER_IOC_WATCH, &args);
+}
+
+int kf_call_start(struct kf_domain *d, kf_fiber_t name, uint32_t pages)
+{
+	struct kfiber_start args = { .size = sizeof(args), .fiber = name, .pages = pages };
+
+	return kf_ioctl(d->fd, KFIBER_IOC_START, &args);
+}

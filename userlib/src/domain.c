@@ -215,6 +215,7 @@ static void kf_domain_close(struct kf_domain *d)
 	kf_unmap(d->worker_blocks, kf_workers_bytes(d));
 	kf_unmap(d->fiber_blocks, kf_fibers_bytes(d));
 	free(d->processors);
+	kf_sites_free(d);
 	if (d->fd >= 0)
 		close(d->fd);
 	pthread_mutex_destroy(&d->lock);

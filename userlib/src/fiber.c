@@ -136,6 +136,8 @@ void kf_fiber_ended_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
 	uint64_t word = f->word & ~KFIBER_INDEX_MASK;
 	uint64_t joiner;
 
+	if (f->stack_high > f->stack_start)
+		kf_site_learn(d, f);
 	atomic_store_explicit(kf_atomic64(&f->word), word | KFIBER_DEAD, memory_order_release);
 	kf_delay(KF_DELAY_DEAD);
 	joiner = atomic_exchange_explicit(kf_atomic64(&f->joiner), KFIBER_JOIN_ENDED,
@@ -194,6 +196,22 @@ static kf_fiber_t kf_fiber_init(struct kf_domain *d, struct kfiber_fiber_block *
 	       (uint64_t)(f - d->fiber_blocks);
 }
 
+/*
+ * Gives a new fiber's stack the pages that it is to begin with, unless it is
+ * warm. That a limit is reached is said here; touching the stack would be a
+ * signal.
+ */
+static int kf_stack_start(struct kf_domain *d, struct kfiber_fiber_block *f, uint32_t pages)
+{
+	int err = 0;
+
+	if (f->stack_pages < pages)
+		err = kf_call_start(d, kf_name(d, f), pages);
+	f->stack_high = f->stack_pages;
+	f->stack_start = f->stack_pages > pages ? f->stack_pages : pages;
+	return err == -ENXIO ? 0 : err;
+}
+
 /* Makes and queues the first fiber of a domain; no worker is there yet. */
 int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
 {
@@ -205,6 +223,9 @@ int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
 		return n;
 	kf_fibers_extend(d, name);
 	f = kf_block(d, name);
+	n = kf_stack_start(d, f, 1);
+	if (n)
+		return n;
 	kf_copy_name(f, "main");
 	name = kf_fiber_init(d, f, fn, d);
 	d->main_name = name;
@@ -244,25 +265,31 @@ static uint32_t kf_limit_pages(size_t bytes, unsigned int shift)
 
 /* Takes a block from the pool and fills it in. */
 static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t *name,
-			     const struct kf_attr *attr, void *(*fn)(void *), void *arg)
+			     const struct kf_attr *attr, uint32_t pages,
+			     void *(*fn)(void *), void *arg)
 {
+	int err;
+
 	struct kf_pool *pool = kf_pool(w, shift);
 	struct kfiber_fiber_block *f = kf_pool_get(pool);
 
 	if (!f) {
-		int err = kf_pool_refill(w, pool, shift);
-
+		err = kf_pool_refill(w, pool, shift);
 		if (err)
 			return err;
 		f = kf_pool_get(pool);
+	}
+	f->stack_limit = attr->stack_limit ? kf_limit_pages(attr->stack_limit, shift) : 0;
+	err = kf_stack_start(w->domain, f, pages);
+	if (err) {
+		kf_pool_put(pool, f);
+		return err;
 	}
 	if (attr->name)
 		kf_copy_name(f, attr->name);
 	else
 		memcpy(f->name, w->current->name, sizeof(f->name));
 	f->joiner = attr->flags & KF_DETACHED ? KFIBER_JOIN_DETACHED : 0;
-	f->stack_limit = attr->stack_limit ? kf_limit_pages(attr->stack_limit, shift) : 0;
-	f->stack_high = f->stack_pages;
 	*name = kf_fiber_init(w->domain, f, fn, arg);
 	return 0;
 }
@@ -270,8 +297,10 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg)
 {
 	struct kf_worker *w = kf_fiber_worker();
+	uintptr_t site = (uintptr_t)__builtin_return_address(0);
 	struct kf_attr full;
 	kf_fiber_t name;
+	uint32_t pages;
 	int shift, err;
 
 	if (!w)
@@ -284,10 +313,12 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
 	if (!kf_arena(w->domain, (unsigned int)shift))
 		return -ENOMEM;
 
+	pages = kf_site_spawns(w->domain, site);
+	w = kf_worker_self();				/* it may have waited for a lock */
 	kf_enter(w);
-	err = kf_spawn_critical(w, (unsigned int)shift, &name, &full, fn, arg);
+	err = kf_spawn_critical(w, (unsigned int)shift, &name, &full, pages, fn, arg);
 	if (!err) {
-		kf_block(w->domain, name)->spawn_site = (uintptr_t)__builtin_return_address(0);
+		kf_block(w->domain, name)->spawn_site = site;
 		kf_count(&kf_worker_processor(w)->block->spawns);
 		if (out)
 			*out = name;

@@ -9,6 +9,7 @@
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
  *   stack.c     what is known of stacks, trimming
+ *   site.c      what is known of the places where fibers are spawned
  *   call.c      the module's ioctls
  *   delay.c     delay points, in test builds only
  *   arch/       the context switch
@@ -109,6 +110,26 @@ struct kf_worker {
 	bool offer;
 };
 
+/* Buckets of the table of spawn sites: a program has some hundreds. */
+#define KF_SITE_BITS 8
+#define KF_SITE_BUCKETS (1u << KF_SITE_BITS)
+
+/**
+ * struct kf_site - a place where fibers are spawned
+ * @next: in its bucket; immutable
+ * @address: immutable
+ * @spawned: how many
+ * @start: pages that the next one's stack begins with
+ * @high: pages of the deepest
+ */
+struct kf_site {
+	struct kf_site *next;
+	uintptr_t address;
+	atomic_uint spawned;
+	atomic_uint start;
+	atomic_uint high;
+};
+
 /**
  * struct kf_domain - the library's side of a domain
  * @fd: the device
@@ -122,7 +143,8 @@ struct kf_worker {
  * @fiber_blocks: table, by index
  * @fibers_end: beyond the highest index that the module has given out
  * @arenas: where each stack class is mapped, 0 if it is not
- * @lock: guards the mapping of arenas, and @threads
+ * @sites: hash table; only grows
+ * @lock: guards the mapping of arenas, what is added to @sites, and @threads
  * @threads: all workers that have a thread of ours
  * @sigmask: of the thread that called kf_run(); workers begin with it
  * @main_fn: the first fiber's function
@@ -144,6 +166,7 @@ struct kf_domain {
 	struct kfiber_fiber_block *fiber_blocks;
 	atomic_uint fibers_end;
 	atomic_uintptr_t arenas[KF_STACK_CLASSES];
+	struct kf_site *_Atomic sites[KF_SITE_BUCKETS];
 	pthread_mutex_t lock;
 	struct kf_worker *threads;
 	sigset_t sigmask;
@@ -272,6 +295,11 @@ int kf_shift_of(size_t stack_size);
 struct kfiber_fiber_block *kf_find(struct kf_domain *d, kf_fiber_t name);
 void kf_pools_drain_critical(struct kf_worker *w);
 
+/* site.c */
+uint32_t kf_site_spawns(struct kf_domain *d, uintptr_t address);
+void kf_site_learn(struct kf_domain *d, const struct kfiber_fiber_block *f);
+void kf_sites_free(struct kf_domain *d);
+
 /* park.c */
 int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline);
 int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, uint64_t flag);
@@ -286,7 +314,9 @@ void kf_call_arm(struct kf_domain *d, kf_fiber_t name);
 int kf_call_alloc(struct kf_domain *d, unsigned int stack_shift, kf_fiber_t *names,
 		  unsigned int count);
 void kf_call_free(struct kf_domain *d, const kf_fiber_t *names, unsigned int count);
+int kf_call_start(struct kf_domain *d, kf_fiber_t name, uint32_t pages);
 int kf_call_trim(struct kf_domain *d, uint64_t *pages);
+int kf_call_watch(struct kf_domain *d, int eventfd, unsigned int percent);
 int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset,
 		  struct kfiber_stack *stack);
 

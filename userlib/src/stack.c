@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What is known of stacks, and giving back what they do not need. */
+/* What is known of stacks and their memory, and giving back what is not needed. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,4 +52,18 @@ int kf_stack_stats(kf_fiber_t fiber, struct kf_stack_stats *stats)
 	all.refused = kernel.refused;
 	memcpy(stats, &all, size < sizeof(all) ? size : sizeof(all));
 	return 0;
+}
+
+int kf_watch_memory(int eventfd, unsigned int percent)
+{
+	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
+
+	return d ? kf_call_watch(d, eventfd, percent) : -ESRCH;
+}
+
+int kf_memory_pressure(void)
+{
+	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
+
+	return d && kf_read32(&d->block->pressed);
 }

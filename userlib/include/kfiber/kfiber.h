@@ -314,6 +314,58 @@ struct kf_stack_stats {
  */
 int kf_stack_stats(kf_fiber_t fiber, struct kf_stack_stats *stats);
 
+/**
+ * struct kf_spawn_site - the fibers that were spawned at one place
+ * @address: in the program, after the call of kf_spawn()
+ * @spawned: how many
+ * @high_water: bytes of the deepest stack that any of those had which have ended
+ *	and went deeper than they began
+ * @start: bytes that the next one begins with
+ */
+struct kf_spawn_site {
+	void *address;
+	uint64_t spawned;
+	uint64_t high_water;
+	uint64_t start;
+};
+
+/**
+ * kf_spawn_sites() - read what is known of all places where fibers are spawned
+ * @sites: where it goes
+ * @n: how many there is room for
+ *
+ * Context: any fiber or plain thread while a domain runs.
+ * Return: how many sites there are, which may be more than @n; -ESRCH.
+ */
+int kf_spawn_sites(struct kf_spawn_site *sites, int n);
+
+/** KF_WATCH_DEFAULT - the share of a limit at which a server had better shed load */
+#define KF_WATCH_DEFAULT 85
+
+/**
+ * kf_watch_memory() - be told before a memory limit is reached
+ * @eventfd: an eventfd that is told each time pressure begins, or -1 for none;
+ *	it may be closed afterwards
+ * @percent: the share of a limit, 1 to 100; 0, with @eventfd -1, to stop
+ *
+ * The limits are kf_config.stack_bytes_max, what the module allows an
+ * unprivileged user, and those of the memory cgroup. Replaces an earlier watch.
+ *
+ * Context: any fiber or plain thread while a domain runs.
+ * Return: 0, -EINVAL, -EBADF (no such descriptor), -ESRCH (no domain runs).
+ */
+int kf_watch_memory(int eventfd, unsigned int percent);
+
+/**
+ * kf_memory_pressure() - is a memory limit nearly reached?
+ *
+ * Costs a load. Pressure ends a little below where it begins.
+ *
+ * Context: any.
+ * Return: 1 while a watched limit is used to its share or more; else 0.
+ */
+int kf_memory_pressure(void);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus
