@@ -43,6 +43,7 @@
 #include "chunk.h"
 #include "compat.h"
 #include "delay.h"
+#include "fault.h"
 #include "growth.h"
 #include "internal.h"
 #include "map.h"
@@ -327,7 +328,7 @@ static vm_fault_t kf_arena_fault(struct vm_fault *vmf)
 	u32 shift = kf_vma_stack_shift(vma);
 	u32 why;
 
-	if (current->flags & PF_DUMPCORE)
+	if (current->flags & PF_DUMPCORE || kf_fault_is_marked(vmf))
 		return VM_FAULT_SIGBUS;
 	if (vma->vm_mm != t.d->mm)
 		return kf_fork_fault(vmf, shift);
@@ -363,8 +364,10 @@ static void kf_arena_open(struct vm_area_struct *vma)
 	down_write(&d->zap_lock);
 	d->nr_forked++;
 	up_write(&d->zap_lock);
-	if (vma->vm_mm != current->mm)
-		kf_fork_copy_stack(vma, kf_vma_stack_shift(vma));
+	if (vma->vm_mm == current->mm)
+		return;
+	kf_fork_empty(vma);
+	kf_fork_copy_stack(vma, kf_vma_stack_shift(vma));
 }
 
 /* For each that was opened. */
@@ -379,11 +382,18 @@ static void kf_arena_close(struct vm_area_struct *vma)
 	up_write(&d->zap_lock);
 }
 
+/* What has a name is in core dumps, as far as there are pages. */
+static const char *kf_arena_name(struct vm_area_struct *vma)
+{
+	return kf_core_name(vma, "[kfiber stacks]");
+}
+
 static const struct vm_operations_struct kf_arena_vm_ops = {
 	.open = kf_arena_open,
 	.close = kf_arena_close,
 	.fault = kf_arena_fault,
 	.map_pages = kf_arena_map_pages,
+	.name = kf_arena_name,
 };
 
 /**

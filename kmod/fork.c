@@ -6,77 +6,66 @@
  * The arena is shared memory, so the kernel would let the child write to its
  * parent's stacks. VM_WIPEONFORK makes the child's mapping empty instead; then
  * vm_ops->open() is called for it, with the parent's mmap_lock held, and copies
- * what lies above the forking thread's stack pointer.
+ * what lies above the forking thread's stack pointer. User space can clear the
+ * flag (MADV_KEEPONFORK), and must not get at the parent's pages by that: open()
+ * sets it again for the child.
+ *
+ * A mapping may also be split by somebody else's userfaultfd; then open() is
+ * called by neither parent nor child. So what is copied is read by user
+ * addresses, never in page tables whose lock may not be ours.
  *
  * In the child a stack grows only under the stack pointer of who touches it:
  * there are no other stacks. Its pages are its own, and not counted for the
  * domain, which it is no part of.
  */
 #include <linux/gfp.h>
-#include <linux/highmem.h>
 #include <linux/mm.h>
-#include <linux/pgtable.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
+#include <linux/uaccess.h>
 
+#include "compat.h"
 #include "delay.h"
+#include "fault.h"
 #include "growth.h"
 #include "internal.h"
 
-/* Pages that are looked up under the page-table lock at a time. */
-#define KF_FORK_BATCH 16u
-
 /**
- * struct kf_fork_batch - pages of the parent
- * @start: where the first would be
- * @pages: what there is, a reference to each; NULL where there is none
+ * kf_fork_empty() - leave nothing of the parent's in a child's mapping
+ * @child: the mapping, in fork()
+ *
+ * Before 6.9 what is to be shared is there already when open() is called, from
+ * then on it comes afterwards unless the flag is set.
+ *
+ * Context: both mms are locked for writing, nobody runs in the child's.
  */
-struct kf_fork_batch {
-	unsigned long start;
-	struct page *pages[KF_FORK_BATCH];
-};
-
-/* Context: page-table lock. */
-static int kf_fork_collect(pte_t *pte, unsigned long addr, void *data)
+void kf_fork_empty(struct vm_area_struct *child)
 {
-	struct kf_fork_batch *batch = data;
-	pte_t entry = ptep_get(pte);
-
-	if (pte_present(entry)) {
-		struct page *page = pte_page(entry);
-
-		get_page(page);
-		batch->pages[(addr - batch->start) >> PAGE_SHIFT] = page;
-	}
-	return 0;
+	if (child->vm_flags & VM_WIPEONFORK)
+		return;
+	vm_flags_set(child, VM_WIPEONFORK);
+	/* It does nothing without VM_PFNMAP; what it does is the same for our pages. */
+	vm_flags_set(child, VM_PFNMAP);
+	zap_vma_ptes(child, child->vm_start, child->vm_end - child->vm_start);
+	vm_flags_clear(child, VM_PFNMAP);
 }
 
-/* A page that cannot be copied is missing in the child, which then faults. */
-static void kf_fork_copy_page(struct vm_area_struct *child, unsigned long addr, struct page *from)
+/*
+ * A page of the parent's, which is who runs this, by way of its own addresses:
+ * nothing is waited for, no lock is asked for, and what is not there or may not
+ * be read is an error, as is a failed allocation. Then the page is missing in
+ * the child, which faults.
+ */
+static void kf_fork_copy_page(struct vm_area_struct *child, unsigned long addr)
 {
 	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT);
 
 	if (!page)
 		return;
-	copy_highpage(page, from);
-	vm_insert_page(child, addr, page);
+	if (!copy_from_user_nofault(page_address(page), (void __user *)addr, PAGE_SIZE))
+		vm_insert_page(child, addr, page);
 	put_page(page);
-}
-
-static void kf_fork_copy_batch(struct vm_area_struct *child, unsigned long start, u32 n)
-{
-	struct kf_fork_batch batch = { .start = start };
-	u32 i;
-
-	apply_to_existing_page_range(current->mm, start, n * PAGE_SIZE, kf_fork_collect, &batch);
-	kf_delay_sleep(KF_DELAY_FORK);
-	for (i = 0; i < n; i++) {
-		if (!batch.pages[i])
-			continue;
-		kf_fork_copy_page(child, start + i * PAGE_SIZE, batch.pages[i]);
-		put_page(batch.pages[i]);
-	}
 }
 
 /* Where the slot lies in which @addr, of @vma, is. */
@@ -103,10 +92,9 @@ void kf_fork_copy_stack(struct vm_area_struct *child, u32 stack_shift)
 	if (sp < child->vm_start || sp >= child->vm_end)
 		return;
 	end = min(kf_slot_start(child, sp, stack_shift) + (1ul << stack_shift), child->vm_end);
-	for (addr = sp & PAGE_MASK; addr < end; addr += KF_FORK_BATCH * PAGE_SIZE) {
-		u32 n = min_t(unsigned long, KF_FORK_BATCH, (end - addr) >> PAGE_SHIFT);
-
-		kf_fork_copy_batch(child, addr, n);
+	for (addr = sp & PAGE_MASK; addr < end; addr += PAGE_SIZE) {
+		kf_delay_sleep(KF_DELAY_FORK);
+		kf_fork_copy_page(child, addr);
 		cond_resched();
 	}
 }
@@ -129,6 +117,8 @@ vm_fault_t kf_fork_fault(struct vm_fault *vmf, u32 stack_shift)
 	struct page *page;
 	int err;
 
+	if (kf_fault_is_marked(vmf))
+		return VM_FAULT_SIGBUS;
 	if (vmf->address < bottom || sp < bottom || sp > slot + (1ul << stack_shift))
 		return VM_FAULT_SIGSEGV;
 	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
@@ -136,7 +126,5 @@ vm_fault_t kf_fork_fault(struct vm_fault *vmf, u32 stack_shift)
 		return VM_FAULT_OOM;
 	err = vm_insert_page(vma, vmf->address & PAGE_MASK, page);
 	put_page(page);
-	if (err == -ENOMEM)
-		return VM_FAULT_OOM;
-	return err && err != -EBUSY ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+	return kf_fault_result(err);
 }

@@ -19,7 +19,7 @@
  *
  * What can be computed or decided without taking a lock is in headers, inline,
  * with a KUnit test beside each: word.h, ring.h, queue.h, balance.h, deadline.h,
- * limits.h, chunk.h, map.h, growth.h.
+ * limits.h, chunk.h, map.h, growth.h. fault.h is what mappings have in common.
  *
  * Lock order, outermost first. Locks in one line are never held together.
  *
@@ -486,6 +486,7 @@ bool kf_trim_try(struct kf_domain *d);
 void kf_trim_grown(struct kf_domain *d);
 
 /* fork.c */
+void kf_fork_empty(struct vm_area_struct *child);
 void kf_fork_copy_stack(struct vm_area_struct *child, u32 stack_shift);
 vm_fault_t kf_fork_fault(struct vm_fault *vmf, u32 stack_shift);
 

@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 
 #include "compat.h"
+#include "fault.h"
 #include "internal.h"
 #include "map.h"
 
@@ -39,19 +40,21 @@ static vm_fault_t kf_shared_fault(struct vm_fault *vmf)
 	struct vm_area_struct *vma = vmf->vma;
 	struct kf_domain *d = vma->vm_private_data;
 	void *page = kf_shared_page(d, (u64)vmf->pgoff << PAGE_SHIFT);
-	int err;
 
-	if (!page)
+	if (!page || kf_fault_is_marked(vmf))
 		return VM_FAULT_SIGBUS;
-	err = vm_insert_page(vma, vmf->address & PAGE_MASK, virt_to_page(page));
-	if (err == -ENOMEM)
-		return VM_FAULT_OOM;
-	/* -EBUSY: another thread was first. */
-	return err && err != -EBUSY ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+	return kf_fault_result(vm_insert_page(vma, vmf->address & PAGE_MASK, virt_to_page(page)));
+}
+
+/* What has a name is in core dumps: without the tables no debugger finds a fiber. */
+static const char *kf_shared_name(struct vm_area_struct *vma)
+{
+	return kf_core_name(vma, "[kfiber]");
 }
 
 static const struct vm_operations_struct kf_shared_vm_ops = {
 	.fault = kf_shared_fault,
+	.name = kf_shared_name,
 };
 
 /**

@@ -89,6 +89,16 @@ enum table { DOMAIN, PROCESSORS, WORKERS, FIBERS, TABLES };
 
 static struct area areas[TABLES + 1];
 
+/* An arena is mapped in pieces, one behind the other. */
+static void area_found(struct area *area, unsigned long start, unsigned long end,
+		       unsigned long offset)
+{
+	if (area == &areas[ARENA] && area->size && start == area->start + area->size)
+		area->size += end - start;
+	else
+		*area = (struct area){ .start = start, .size = end - start, .offset = offset };
+}
+
 /* The kernel's own view, whatever the library calls it. */
 static void areas_find(void)
 {
@@ -96,13 +106,13 @@ static void areas_find(void)
 	char line[512];
 	FILE *maps = fopen("/proc/self/maps", "r");
 
-	while (maps && fgets(line, sizeof(line), maps)) {
-		if (!strstr(line, DEVICE) ||
-		    sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) != 3)
-			continue;
-		areas[offset >= KFIBER_MAP_STACKS ? ARENA : offset >> KFIBER_MAP_STACKS_SHIFT] =
-			(struct area){ .start = start, .size = end - start, .offset = offset };
-	}
+	areas[ARENA].size = 0;
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, DEVICE) &&
+		    sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) == 3)
+			area_found(&areas[offset >= KFIBER_MAP_STACKS ?
+					  ARENA : offset >> KFIBER_MAP_STACKS_SHIFT],
+				   start, end, offset);
 	if (maps)
 		fclose(maps);
 }

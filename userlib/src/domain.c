@@ -149,43 +149,6 @@ static size_t kf_processors_bytes(const struct kf_domain *d)
 	return kf_table_bytes(d->nr_processors, sizeof(struct kfiber_processor_block));
 }
 
-static size_t kf_arena_bytes(const struct kf_domain *d, unsigned int shift)
-{
-	return (size_t)kfiber_arena_slots(shift, d->max_fibers) << shift;
-}
-
-static uintptr_t kf_map_arena(struct kf_domain *d, unsigned int shift)
-{
-	uint64_t offset = KFIBER_MAP_STACKS | (uint64_t)shift << KFIBER_MAP_STACKS_SHIFT;
-
-	return (uintptr_t)kf_map(d, kf_arena_bytes(d, shift), offset);
-}
-
-/**
- * kf_arena() - where the stacks of a class are
- * @d: the domain
- * @stack_shift: the class
- *
- * Context: no critical section; may block.
- * Return: its address, 0 if it cannot be mapped. It stays there.
- */
-uintptr_t kf_arena(struct kf_domain *d, unsigned int stack_shift)
-{
-	atomic_uintptr_t *arena = &d->arenas[stack_shift - KFIBER_STACK_SHIFT_MIN];
-	uintptr_t base = atomic_load_explicit(arena, memory_order_acquire);
-
-	if (base)
-		return base;
-	pthread_mutex_lock(&d->lock);
-	base = atomic_load_explicit(arena, memory_order_relaxed);
-	if (!base) {
-		base = kf_map_arena(d, stack_shift);
-		atomic_store_explicit(arena, base, memory_order_release);
-	}
-	pthread_mutex_unlock(&d->lock);
-	return base;
-}
-
 static int kf_map_blocks(struct kf_domain *d)
 {
 	unsigned int i;
@@ -206,10 +169,7 @@ static int kf_map_blocks(struct kf_domain *d)
 /* Also what is left of a domain that could not be opened. */
 static void kf_domain_close(struct kf_domain *d)
 {
-	unsigned int i;
-
-	for (i = 0; i < KF_STACK_CLASSES; i++)
-		kf_unmap((void *)d->arenas[i], kf_arena_bytes(d, i + KFIBER_STACK_SHIFT_MIN));
+	kf_arenas_unmap(d);
 	kf_unmap(d->block, kf_table_bytes(1, sizeof(*d->block)));
 	kf_unmap(d->processor_blocks, kf_processors_bytes(d));
 	kf_unmap(d->worker_blocks, kf_workers_bytes(d));
@@ -218,6 +178,7 @@ static void kf_domain_close(struct kf_domain *d)
 	kf_sites_free(d);
 	if (d->fd >= 0)
 		close(d->fd);
+	pthread_mutex_destroy(&d->arena_lock);
 	pthread_mutex_destroy(&d->lock);
 }
 
@@ -232,6 +193,7 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 		.stack_shift = (unsigned int)kf_shift_of(config->stack_size),
 	};
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_mutex_init(&d->arena_lock, NULL);
 	pthread_sigmask(SIG_SETMASK, NULL, &d->sigmask);
 	d->fd = kf_open_device();
 	if (d->fd < 0)
@@ -239,8 +201,6 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 	err = kf_setup_device(d, config);
 	if (!err)
 		err = kf_map_blocks(d);
-	if (!err && !kf_arena(d, d->stack_shift))
-		err = -ENOMEM;
 	return err;
 }
 

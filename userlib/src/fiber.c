@@ -70,14 +70,22 @@ static void kf_fibers_extend(struct kf_domain *d, kf_fiber_t name)
 static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned int shift)
 {
 	kf_fiber_t names[KF_POOL_REFILL];
-	int i, n = kf_call_alloc(w->domain, shift, names, KF_POOL_REFILL);
+	int i, err = 0, n = kf_call_alloc(w->domain, shift, names, KF_POOL_REFILL);
 
 	kf_count(&kf_worker_processor(w)->block->calls);
-	for (i = n - 1; i >= 0; i--) {
+	if (n < 0)
+		return n;
+	for (i = 0; i < n && !err; i++) {
 		kf_fibers_extend(w->domain, names[i]);
-		kf_pool_put(pool, kf_block(w->domain, names[i]));
+		err = kf_arena_reach(w->domain, shift, kf_block(w->domain, names[i])->slot);
 	}
-	return n < 0 ? n : 0;
+	if (err) {
+		kf_call_free(w->domain, names, (unsigned int)n);
+		return err;
+	}
+	for (i = n - 1; i >= 0; i--)
+		kf_pool_put(pool, kf_block(w->domain, names[i]));
+	return 0;
 }
 
 /* @count blocks of a pool, at most half of one, go to the module for others. */
@@ -218,11 +226,15 @@ int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
 	struct kfiber_fiber_block *f;
 	kf_fiber_t name;
 	int n = kf_call_alloc(d, d->stack_shift, &name, 1);
+	int err;
 
 	if (n < 0)
 		return n;
 	kf_fibers_extend(d, name);
 	f = kf_block(d, name);
+	err = kf_arena_reach(d, d->stack_shift, f->slot);
+	if (err)
+		return err;
 	n = kf_stack_start(d, f, 1);
 	if (n)
 		return n;
@@ -310,8 +322,6 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
 	shift = kf_read_attr(w->domain, attr, &full);
 	if (shift < 0)
 		return shift;
-	if (!kf_arena(w->domain, (unsigned int)shift))
-		return -ENOMEM;
 
 	pages = kf_site_spawns(w->domain, site);
 	w = kf_worker_self();				/* it may have waited for a lock */

@@ -3,6 +3,7 @@
  * The map of the library.
  *
  *   domain.c    kf_run: opens the device, maps the shared blocks, waits for all
+ *   arena.c     where stacks are mapped
  *   worker.c    threads: their loop, the making of spares
  *   queue.c     a processor's queues, and who is told about new work
  *   switch.c    from fiber to fiber, and what is done for the one that was left
@@ -131,6 +132,18 @@ struct kf_site {
 };
 
 /**
+ * struct kf_arena - where the stacks of a class are mapped
+ * @base: of slot 0; 0 if there are none yet
+ * @mapped: slots that are mapped
+ *
+ * Both are written under domain.arena_lock and never go back.
+ */
+struct kf_arena {
+	atomic_uintptr_t base;
+	atomic_uint mapped;
+};
+
+/**
  * struct kf_domain - the library's side of a domain
  * @fd: the device
  * @nr_processors: how many
@@ -142,9 +155,10 @@ struct kf_site {
  * @worker_blocks: table, by index
  * @fiber_blocks: table, by index
  * @fibers_end: beyond the highest index that the module has given out
- * @arenas: where each stack class is mapped, 0 if it is not
+ * @arenas: by stack class
+ * @arena_lock: guards their mapping
  * @sites: hash table; only grows
- * @lock: guards the mapping of arenas, what is added to @sites, and @threads
+ * @lock: guards what is added to @sites, and @threads
  * @threads: all workers that have a thread of ours
  * @sigmask: of the thread that called kf_run(); workers begin with it
  * @main_fn: the first fiber's function
@@ -165,7 +179,8 @@ struct kf_domain {
 	struct kfiber_worker_block *worker_blocks;
 	struct kfiber_fiber_block *fiber_blocks;
 	atomic_uint fibers_end;
-	atomic_uintptr_t arenas[KF_STACK_CLASSES];
+	struct kf_arena arenas[KF_STACK_CLASSES];
+	pthread_mutex_t arena_lock;
 	struct kf_site *_Atomic sites[KF_SITE_BUCKETS];
 	pthread_mutex_t lock;
 	struct kf_worker *threads;
@@ -240,7 +255,10 @@ static inline struct kfiber_fiber_block *kf_block(struct kf_domain *d, kf_fiber_
 
 /* domain.c */
 extern struct kf_domain *_Atomic kf_domain;
-uintptr_t kf_arena(struct kf_domain *d, unsigned int stack_shift);
+
+/* arena.c */
+int kf_arena_reach(struct kf_domain *d, unsigned int shift, uint32_t slot);
+void kf_arenas_unmap(struct kf_domain *d);
 
 /* worker.c */
 struct kf_worker *kf_worker_self(void);

@@ -103,8 +103,8 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 void kf_stack_prepare(struct kf_domain *d, struct kfiber_fiber_block *f, void *(*fn)(void *),
 		      void *arg)
 {
-	uintptr_t arena = kf_arena(d, f->stack_shift);
-	uintptr_t top = arena + (((uintptr_t)f->slot + 1) << f->stack_shift);
+	uintptr_t base = d->arenas[f->stack_shift - KFIBER_STACK_SHIFT_MIN].base;
+	uintptr_t top = base + (((uintptr_t)f->slot + 1) << f->stack_shift);
 
 	f->sp = kf_context_prepare(top, fn, arg);
 }
