@@ -652,6 +652,21 @@ TEST(mlockall_does_not_fill_what_comes)
 	expect_harmless(_metadata, lock_future, NULL);
 }
 
+/* All that is mapped from then on is to be locked: more than the limit allows. */
+TEST(lock_limits_are_for_addresses)
+{
+	struct rlimit limit = { 8ul << 20, 8ul << 20 };
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	ASSERT_EQ(0, seteuid(65534));			/* no CAP_IPC_LOCK */
+	if (eaccess(DEVICE, R_OK | W_OK))
+		SKIP(return, "the device is not for everybody");
+	ASSERT_EQ(0, mlockall(MCL_FUTURE));
+	ASSERT_EQ(-ENOMEM, run(2, five, NULL));
+	ASSERT_EQ(0, munlockall());
+	ASSERT_EQ(5, run(2, five, NULL));
+}
+
 TEST(no_addresses_no_domain)
 {
 	struct rlimit limit = { 1ul << 30, 1ul << 30 };

@@ -3,8 +3,8 @@
  * Core dumps hold the stacks of fibers, their control blocks, and not the rest
  * of the arena. What crashes is this program itself, called otherwise:
  *
- *   core crash N   crashes with N fibers parked
- *   core stay N    waits for its standard input to end, with N fibers parked
+ *   coredump crash N   crashes with N fibers parked
+ *   coredump stay N    waits for its standard input to end, with N fibers parked
  *
  * gdb.sh looks at what these leave.
  */
