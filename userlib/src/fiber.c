@@ -233,11 +233,10 @@ int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
 	kf_fibers_extend(d, name);
 	f = kf_block(d, name);
 	err = kf_arena_reach(d, d->stack_shift, f->slot);
+	if (!err)
+		err = kf_stack_start(d, f, 1);
 	if (err)
 		return err;
-	n = kf_stack_start(d, f, 1);
-	if (n)
-		return n;
 	kf_copy_name(f, "main");
 	name = kf_fiber_init(d, f, fn, d);
 	d->main_name = name;
