@@ -56,7 +56,7 @@ all: lib examples selftests module ## Build everything, the module for KERNEL on
 
 # --- the library ------------------------------------------------------------
 
-all_lib_sources := $(sort $(wildcard userlib/src/*.c userlib/arch/$(ARCH)/*.S))
+all_lib_sources := $(sort $(wildcard userlib/src/*.c userlib/arch/$(ARCH)/*.[cS]))
 lib_sources := $(filter-out userlib/src/delay.c,$(all_lib_sources))
 lib_objects := $(patsubst userlib/%,build/userlib/%.o,$(lib_sources))
 shared_name := libkfiber.so.$(SOVERSION)

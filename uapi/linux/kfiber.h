@@ -228,6 +228,7 @@ struct kfiber_worker_block {
 #define KFIBER_TIMEDOUT		0x00000400ull	/* the deadline passed */
 #define KFIBER_WAITS_WAKE	0x00000800ull	/* with PARKING, PARKED: for WAKE */
 #define KFIBER_KILLED		0x00001000ull	/* with DEAD: it has no value */
+#define KFIBER_CONTAINED	0x00002000ull	/* user space's own: its faults end only it */
 
 /* What kfiber_fiber_block.joiner holds when it is not a fiber's name. */
 #define KFIBER_JOIN_DETACHED	1ull

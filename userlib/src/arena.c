@@ -23,7 +23,8 @@ static uint32_t kf_arena_slots(const struct kf_domain *d, unsigned int shift)
 	return kfiber_arena_slots(shift, d->max_fibers);
 }
 
-static size_t kf_arena_bytes(const struct kf_domain *d, unsigned int shift)
+/* Of all slots of a class, mapped or not. */
+size_t kf_arena_bytes(const struct kf_domain *d, unsigned int shift)
 {
 	return (size_t)kf_arena_slots(d, shift) << shift;
 }

@@ -72,7 +72,10 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 				return -E2BIG;
 		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
 	}
-	if (to->flags || kf_shift_of(to->stack_size) < 0)
+	if (to->flags & ~(KF_CONTAIN_FAULTS | KF_NO_FAULT_HANDLER) ||
+	    kf_shift_of(to->stack_size) < 0)
+		return -EINVAL;
+	if (to->flags & KF_CONTAIN_FAULTS && to->flags & KF_NO_FAULT_HANDLER)
 		return -EINVAL;
 	if (!to->processors)
 		to->processors = kf_count_cpus();
@@ -187,6 +190,8 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 	int err;
 
 	*d = (struct kf_domain){
+		.pid = getpid(),
+		.flags = config->flags,
 		.nr_processors = config->processors,
 		.max_workers = config->max_workers,
 		.max_fibers = config->max_fibers,
@@ -225,9 +230,13 @@ static int kf_domain_run(struct kf_domain *d)
 
 	if (err)
 		return err;
+	if (!(d->flags & KF_NO_FAULT_HANDLER))
+		kf_faults_begin();
 	atomic_store_explicit(&kf_domain, d, memory_order_release);
 	err = kf_worker_run(&w);
 	kf_workers_join(d);
+	if (!(d->flags & KF_NO_FAULT_HANDLER))
+		kf_faults_end(d);
 	atomic_store_explicit(&kf_domain, NULL, memory_order_release);
 	return err ? err : kf_main_result(d);
 }

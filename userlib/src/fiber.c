@@ -120,6 +120,7 @@ static void kf_recycle_critical(struct kf_worker *w, struct kfiber_fiber_block *
 {
 	struct kf_pool *pool = kf_pool(w, f->stack_shift);
 	uint64_t generation = kf_generation(f->word) + 1u;
+	bool killed = f->word & KFIBER_KILLED;
 
 	if (generation > UINT32_MAX)
 		generation = 1;
@@ -129,7 +130,10 @@ static void kf_recycle_critical(struct kf_worker *w, struct kfiber_fiber_block *
 			      generation << KFIBER_GENERATION_SHIFT | KFIBER_FREE,
 			      memory_order_release);
 	kf_pool_put(pool, f);
-	if (pool->count > KF_POOL_MAX)
+	/* Its stack may be full, and should not stay so: the module trims its pool. */
+	if (killed)
+		kf_pool_drain(w, pool, 1);
+	else if (pool->count > KF_POOL_MAX)
 		kf_pool_drain(w, pool, KF_POOL_MAX / 2);
 }
 
@@ -141,7 +145,7 @@ static void kf_recycle_critical(struct kf_worker *w, struct kfiber_fiber_block *
 void kf_fiber_ended_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
 {
 	struct kf_domain *d = w->domain;
-	uint64_t word = f->word & ~KFIBER_INDEX_MASK;
+	uint64_t word = f->word & (~KFIBER_INDEX_MASK | KFIBER_KILLED);
 	uint64_t joiner;
 
 	if (f->stack_high > f->stack_start)
@@ -176,6 +180,21 @@ void kf_exit(void *value)
 		w->domain->main_value = (int)(intptr_t)value;
 		w->domain->main_ended = true;
 	}
+	kf_enter(w);
+	kf_switch_critical(w, KF_AFTER_EXIT);
+	__builtin_unreachable();
+}
+
+/*
+ * Where a contained fault returns to: on the fiber's own stack, at its top. It
+ * ends as by kf_exit(), but without a value.
+ */
+void kf_fiber_killed(void)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	atomic_fetch_or_explicit(kf_atomic64(&w->current->word), KFIBER_KILLED,
+				 memory_order_relaxed);
 	kf_enter(w);
 	kf_switch_critical(w, KF_AFTER_EXIT);
 	__builtin_unreachable();
@@ -220,6 +239,12 @@ static int kf_stack_start(struct kf_domain *d, struct kfiber_fiber_block *f, uin
 	return err == -ENXIO ? 0 : err;
 }
 
+/* A fault of the fiber ends only that. @f is nobody else's yet, but may be woken. */
+static void kf_contain_faults(struct kfiber_fiber_block *f)
+{
+	atomic_fetch_or_explicit(kf_atomic64(&f->word), KFIBER_CONTAINED, memory_order_relaxed);
+}
+
 /* Makes and queues the first fiber of a domain; no worker is there yet. */
 int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
 {
@@ -240,6 +265,8 @@ int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
 	kf_copy_name(f, "main");
 	name = kf_fiber_init(d, f, fn, d);
 	d->main_name = name;
+	if (d->flags & KF_CONTAIN_FAULTS)
+		kf_contain_faults(f);
 	kf_call_ready(d, &name, 1);
 	return 0;
 }
@@ -260,7 +287,11 @@ static int kf_read_attr(struct kf_domain *d, const struct kf_attr *from, struct 
 				return -E2BIG;
 		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
 	}
-	if (to->flags & ~KF_DETACHED)
+	if (to->flags & ~(KF_DETACHED | KF_CONTAIN_FAULTS))
+		return -EINVAL;
+	to->flags |= d->flags & KF_CONTAIN_FAULTS;
+	/* Nobody would. */
+	if (to->flags & KF_CONTAIN_FAULTS && d->flags & KF_NO_FAULT_HANDLER)
 		return -EINVAL;
 	shift = kf_shift_of(to->stack_size);
 	return shift ? shift : (int)d->stack_shift;
@@ -302,6 +333,8 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 		memcpy(f->name, w->current->name, sizeof(f->name));
 	f->joiner = attr->flags & KF_DETACHED ? KFIBER_JOIN_DETACHED : 0;
 	*name = kf_fiber_init(w->domain, f, fn, arg);
+	if (attr->flags & KF_CONTAIN_FAULTS)
+		kf_contain_faults(f);
 	return 0;
 }
 

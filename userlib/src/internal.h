@@ -11,6 +11,8 @@
  *   park.c      park, unpark, sleep, yield
  *   stack.c     what is known of stacks, trimming
  *   site.c      what is known of the places where fibers are spawned
+ *   fault.c     the signals of faults; fault.h is the map of what belongs to it:
+ *               contain.c, report.c, walk.c, symbol.c
  *   call.c      the module's ioctls
  *   delay.c     delay points, in test builds only
  *   arch/       the context switch
@@ -94,6 +96,8 @@ enum kf_after {
  * @left: the fiber that was switched away from
  * @arm: a fiber whose timer the next call of the module sets; 0 for none
  * @offer: the next call lets others have the processor first
+ * @busy: its fiber holds a lock of the library's, outside of critical sections
+ * @alt_stack: its alternate signal stack, if that is ours
  *
  * Only the thread itself uses it, but for @thread and @next.
  */
@@ -109,6 +113,8 @@ struct kf_worker {
 	struct kfiber_fiber_block *left;
 	kf_fiber_t arm;
 	bool offer;
+	atomic_bool busy;
+	char *alt_stack;
 };
 
 /* Buckets of the table of spawn sites: a program has some hundreds. */
@@ -146,6 +152,9 @@ struct kf_arena {
 /**
  * struct kf_domain - the library's side of a domain
  * @fd: the device
+ * @pid: the process
+ * @flags: KF_NO_FAULT_HANDLER, KF_CONTAIN_FAULTS
+ * @reports: of contained faults, see report.c
  * @nr_processors: how many
  * @max_workers: as configured
  * @max_fibers: as configured
@@ -169,6 +178,9 @@ struct kf_arena {
  */
 struct kf_domain {
 	int fd;
+	pid_t pid;
+	unsigned int flags;
+	atomic_uint_least64_t reports;
 	unsigned int nr_processors;
 	unsigned int max_workers;
 	unsigned int max_fibers;
@@ -258,7 +270,15 @@ extern struct kf_domain *_Atomic kf_domain;
 
 /* arena.c */
 int kf_arena_reach(struct kf_domain *d, unsigned int shift, uint32_t slot);
+size_t kf_arena_bytes(const struct kf_domain *d, unsigned int shift);
 void kf_arenas_unmap(struct kf_domain *d);
+
+/* Return: where a class's stacks are, 0 if there are none. */
+static inline uintptr_t kf_arena_base(struct kf_domain *d, unsigned int shift)
+{
+	return atomic_load_explicit(&d->arenas[shift - KFIBER_STACK_SHIFT_MIN].base,
+				    memory_order_acquire);
+}
 
 /* worker.c */
 struct kf_worker *kf_worker_self(void);
@@ -312,6 +332,7 @@ void kf_fiber_ended_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
 int kf_shift_of(size_t stack_size);
 struct kfiber_fiber_block *kf_find(struct kf_domain *d, kf_fiber_t name);
 void kf_pools_drain_critical(struct kf_worker *w);
+void kf_fiber_killed(void);
 
 /* site.c */
 uint32_t kf_site_spawns(struct kf_domain *d, uintptr_t address);
@@ -337,6 +358,13 @@ int kf_call_trim(struct kf_domain *d, uint64_t *pages);
 int kf_call_watch(struct kf_domain *d, int eventfd, unsigned int percent);
 int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset,
 		  struct kfiber_stack *stack);
+
+/* fault.c */
+void kf_faults_begin(void);
+void kf_faults_end(struct kf_domain *d);
+void kf_alt_stack_give(struct kf_worker *w);
+void kf_alt_stack_take(struct kf_worker *w);
+void kf_alt_stack_free(struct kf_worker *w);
 
 /* arch */
 void kf_context_switch(__u64 *save, uint64_t load);

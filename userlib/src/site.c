@@ -46,8 +46,10 @@ static struct kf_site *kf_site_find(struct kf_domain *d, uintptr_t address)
 static struct kf_site *kf_site_add(struct kf_domain *d, uintptr_t address)
 {
 	struct kf_site *_Atomic *bucket = kf_site_bucket(d, address);
+	struct kf_worker *w = kf_worker_self();
 	struct kf_site *s;
 
+	atomic_store(&w->busy, true);
 	pthread_mutex_lock(&d->lock);
 	s = kf_site_find(d, address);
 	if (!s) {
@@ -60,6 +62,7 @@ static struct kf_site *kf_site_add(struct kf_domain *d, uintptr_t address)
 		}
 	}
 	pthread_mutex_unlock(&d->lock);
+	atomic_store(&w->busy, false);
 	return s;
 }
 

@@ -163,12 +163,15 @@ int kf_worker_run(struct kf_worker *w)
 	if (err)
 		return err;
 	w->block = &w->domain->worker_blocks[w->index];
+	if (!(w->domain->flags & KF_NO_FAULT_HANDLER))
+		kf_alt_stack_give(w);
 	kf_this_worker = w;
 	atomic_store_explicit(kf_atomic32(&w->block->critical), 1, memory_order_relaxed);
 	kf_worker_loop(w);
 	kf_delay(KF_DELAY_ENDED);
 	kf_leave(w);
 	kf_this_worker = NULL;
+	kf_alt_stack_take(w);
 	kf_call_simple(w->domain, KFIBER_IOC_DETACH, &w->index);
 	return 0;
 }
@@ -193,6 +196,7 @@ void kf_workers_join(struct kf_domain *d)
 
 	while ((w = kf_workers_pop(d))) {
 		pthread_join(w->thread, NULL);
+		kf_alt_stack_free(w);
 		free(w);
 	}
 }

@@ -51,7 +51,7 @@ typedef uint64_t kf_fiber_t;
  * @stack_size: addresses for a fiber's stack, guard included, a power of two
  *	from 16 KiB to 1 GiB; 0: 256 KiB. Memory is taken as it is used, in
  *	pages.
- * @flags: must be 0
+ * @flags: KF_CONTAIN_FAULTS, for all fibers; KF_NO_FAULT_HANDLER
  * @guard_size: addresses at the bottom of each stack that are never backed by
  *	memory, rounded up to pages, at most half of the stack; 0: a quarter of
  *	the stack, at most 64 KiB. A frame larger than this can jump over it
@@ -69,6 +69,33 @@ struct kf_config {
 	size_t guard_size;
 };
 
+/**
+ * KF_CONTAIN_FAULTS - kf_attr.flags, kf_config.flags: a fault ends only its fiber
+ *
+ * A SIGSEGV, SIGBUS, SIGFPE or SIGILL that a fiber's own code causes ends that
+ * fiber; kf_join() of it gives -EFAULT, and the rest goes on. What the fiber held
+ * is not released: memory, locks, files, the claim on a fiber that it was
+ * joining. Fibers that share a lock or a data structure must not be contained, or
+ * must be able to do without one another.
+ *
+ * It is not contained, and ends the process as ever,
+ *
+ * - while the library is in a critical section or holds a lock: a stack that
+ *   overflows in a call of this library may be one;
+ * - beneath a function of the C library, which may hold a lock: in malloc(), in
+ *   qsort()'s comparison. Only the innermost function may be libc's: memcpy() to
+ *   a bad pointer is contained. In a static program, where libc is not a file of
+ *   its own, only malloc() and its family are known;
+ * - in a signal handler, in a child of vfork(), in a plain thread;
+ * - when the stack has a function without an unwind table.
+ *
+ * It needs the handler that kf_run() installs: see there.
+ */
+#define KF_CONTAIN_FAULTS 2u
+
+/** KF_NO_FAULT_HANDLER - kf_config.flags: leave the signals of faults alone */
+#define KF_NO_FAULT_HANDLER 4u
+
 /** KF_DETACHED - kf_attr.flags: nobody joins this fiber */
 #define KF_DETACHED 1u
 
@@ -77,7 +104,7 @@ struct kf_config {
  * @size: sizeof(struct kf_attr)
  * @name: at most 15 bytes are kept; NULL: its spawner's
  * @stack_size: as kf_config.stack_size; 0: the domain's
- * @flags: KF_DETACHED
+ * @flags: KF_DETACHED, KF_CONTAIN_FAULTS
  * @stack_limit: bytes of memory that its stack may have, rounded up to pages; 0:
  *	all of @stack_size but the guard
  */
@@ -97,11 +124,20 @@ struct kf_attr {
  *
  * Context: a plain thread. It becomes a worker until kf_run() returns, which is
  * when the last fiber has ended. One domain at a time in a process.
+ *
+ * Meanwhile SIGSEGV, SIGBUS, SIGFPE and SIGILL have a handler of the library's,
+ * and workers an alternate signal stack if they have none. It reports a fault in
+ * a stack on stderr, ends a fiber that has KF_CONTAIN_FAULTS, and passes
+ * everything else, and what it has reported, to the handler that was there
+ * before, or to the default action. A handler that the program installs later
+ * replaces it. KF_NO_FAULT_HANDLER keeps it out.
+ *
  * Return: what @fn returned; when nothing was run -EINVAL or -E2BIG (@config),
  * -EBUSY (a domain runs), -EPERM (called by a fiber), -ENOENT (no /dev/kfiber:
  * the module is not loaded), -EACCES, -EPROTONOSUPPORT (another version of the
  * module), -ENOMEM. -ESHUTDOWN when the domain was ended under its fibers,
- * by closing its descriptor; -EFAULT when the first fiber's thread died.
+ * by closing its descriptor; -EFAULT when the first fiber's thread died, or it
+ * had a fault that was contained.
  */
 int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg);
 
@@ -114,6 +150,7 @@ int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg);
  *
  * A fiber that is not detached must be joined, or its stack is kept.
  * Return: 0, -EAGAIN (max_fibers reached), -EINVAL, -E2BIG, -ENOMEM, -EPERM.
+ * KF_CONTAIN_FAULTS in a domain with KF_NO_FAULT_HANDLER is -EINVAL.
  */
 int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg);
 
@@ -123,7 +160,8 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
  * @value: NULL or where its value goes
  *
  * Return: 0; -EDEADLK (oneself), -EINVAL (detached, or another joins it),
- * -ESRCH (gone), -EFAULT (it died with its thread and has no value), -EPERM.
+ * -ESRCH (gone), -EFAULT (it died with its thread or by a contained fault and has
+ * no value), -EPERM.
  */
 int kf_join(kf_fiber_t fiber, void **value);
 
