@@ -12,27 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "death.h"
 #include "run.h"
 
 #define KIB 1024ul
-
-/* What the tests' functions are compiled with, where it matters. */
-#define KEPT __attribute__((noinline, noclone, used))
-
-/**
- * struct death - how a child ended and what it wrote to stderr
- * @status: as waitpid() gives it
- * @text: terminated; the begin, if there was more
- */
-struct death {
-	int status;
-	char text[64 * KIB];
-};
 
 /* Where children leave what their parent should know. */
 static struct shared {
@@ -40,66 +27,12 @@ static struct shared {
 	int value;
 } *shared;
 
-static size_t read_all(int fd, char *to, size_t size)
+__attribute__((constructor))
+static void map_shared(void)
 {
-	size_t done = 0;
-	char rest[512];
-	ssize_t n;
-
-	while ((n = read(fd, done < size ? to + done : rest,
-			 done < size ? size - done : sizeof(rest))) > 0)
-		done += done < size ? (size_t)n : 0;
-	return done;
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
-
-/* Runs @fn in a child; what it returns is the child's exit status. */
-static void die(struct death *death, int (*fn)(void *), void *arg)
-{
-	struct rlimit no_core = { 0 };
-	int pipe_fds[2];
-	pid_t child;
-
-	if (!shared)
-		shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (pipe(pipe_fds))
-		exit(1);
-	fflush(NULL);
-	child = fork();
-	if (!child) {
-		setrlimit(RLIMIT_CORE, &no_core);
-		dup2(pipe_fds[1], STDERR_FILENO);
-		close(pipe_fds[1]);
-		_exit(fn(arg));
-	}
-	close(pipe_fds[1]);
-	death->text[read_all(pipe_fds[0], death->text, sizeof(death->text) - 1)] = '\0';
-	close(pipe_fds[0]);
-	death->status = wait_for(child);
-}
-
-#define ASSERT_SAID(death, what)							\
-	ASSERT_NE(NULL, strstr((death)->text, what)) {					\
-		TH_LOG("not said: \"%s\"; but:\n%s", what, (death)->text);		\
-	}
-
-#define ASSERT_SILENT(death)								\
-	ASSERT_EQ(0, strlen((death)->text)) {						\
-		TH_LOG("said:\n%s", (death)->text);					\
-	}
-
-#define ASSERT_KILLED(death, signal)							\
-	do {										\
-		ASSERT_TRUE(WIFSIGNALED((death)->status)) {				\
-			TH_LOG("status %x:\n%s", (death)->status, (death)->text);	\
-		}									\
-		ASSERT_EQ(signal, WTERMSIG((death)->status));				\
-	} while (0)
-
-#define ASSERT_EXITED(death)								\
-	ASSERT_EQ(0, (death)->status) {							\
-		TH_LOG("status %x:\n%s", (death)->status, (death)->text);		\
-	}
 
 /* --- faults ----------------------------------------------------------------- */
 
@@ -614,6 +547,54 @@ TEST(the_first_fiber_too)
 	die(&death, contain_main, NULL);
 	ASSERT_EXITED(&death);
 	ASSERT_SAID(&death, "contained: fiber 0x");
+}
+
+static void *masking_fiber(void *arg)
+{
+	sigset_t mask;
+
+	sigfillset(&mask);
+	sigdelset(&mask, SIGSEGV);
+	pthread_sigmask(SIG_BLOCK, &mask, NULL);
+	return null_fiber(arg);
+}
+
+/* On the thread of the dead one, most of the time. */
+static void *masked_fiber(void *arg)
+{
+	sigset_t mask;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	return (void *)(long)sigismember(&mask, SIGUSR1);
+}
+
+static int mask_first(void *arg)
+{
+	kf_fiber_t fiber;
+	long blocked = 0;
+	void *value;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		if (CONTAINED(masking_fiber) != -EFAULT || kf_spawn(&fiber, NULL, masked_fiber, NULL))
+			return 1;
+		kf_join(fiber, &value);
+		blocked += (long)value;
+	}
+	return (int)blocked;
+}
+
+static int mask_run(void *arg)
+{
+	return run(1, mask_first, NULL);
+}
+
+TEST(the_signal_mask_is_the_workers_again)
+{
+	struct death death;
+
+	die(&death, mask_run, NULL);
+	ASSERT_EXITED(&death);
 }
 
 #define MANY 2000

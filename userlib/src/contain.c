@@ -23,7 +23,6 @@
  * more, and there is room. From there the fiber ends as every fiber does.
  */
 #include <dlfcn.h>
-#include <link.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>

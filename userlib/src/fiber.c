@@ -356,7 +356,6 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
 		return shift;
 
 	pages = kf_site_spawns(w->domain, site);
-	w = kf_worker_self();				/* it may have waited for a lock */
 	kf_enter(w);
 	err = kf_spawn_critical(w, (unsigned int)shift, &name, &full, pages, fn, arg);
 	if (!err) {

@@ -18,7 +18,7 @@
 #include "fault.h"
 
 /* Symbols that are read at a time. */
-#define KF_SYMBOLS_READ 128u
+#define KF_SYMBOLS_READ 64u
 
 /* Return: true if all of it is in the file. */
 static bool kf_file_read(int fd, void *to, size_t size, uint64_t offset)
