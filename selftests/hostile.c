@@ -768,7 +768,8 @@ TEST_F_TIMEOUT(scribble, under_bare_calls, 60)
 	ASSERT_EQ(42, WEXITSTATUS(status));
 	ASSERT_EQ(0, report->wrong);
 	ASSERT_LT(0, report->writes);
-	ASSERT_LT(1000, report->calls);
+	/* How many more is the machine's speed. */
+	ASSERT_LT(100, report->calls);
 	expect_module_in_order(_metadata);
 }
 
