@@ -157,7 +157,7 @@ selftest_programs := $(patsubst selftests/%.c,build/selftests/%,$(wildcard selft
 KSELFTEST = $(eval KSELFTEST := $(shell tools/kernel source)/tools/testing/selftests)$(KSELFTEST)
 
 .PHONY: selftests
-selftests: $(selftest_programs) ## Build the selftests
+selftests: $(selftest_programs) build/selftests/fuzz/fuzz ## Build the selftests
 
 # But for what is about libraries.
 build/selftests/contain: STATIC :=
@@ -181,6 +181,18 @@ build/race-plain: selftests/race.c build/libkfiber.a Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(KF_CFLAGS) -Iuserlib/src -isystem $(KSELFTEST) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) \
 		-static -o $@ $< build/libkfiber.a
+
+# A program of several files; what it is and how it is used: selftests/fuzz/README.rst
+fuzz_objects := $(patsubst selftests/%.c,build/selftests/%.o,$(wildcard selftests/fuzz/*.c))
+
+build/selftests/fuzz/%.o: selftests/fuzz/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+build/selftests/fuzz/fuzz: $(fuzz_objects)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -static -o $@ $^
 
 # Linked as the examples are: what is measured is what a user has.
 bench_programs := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
@@ -252,6 +264,18 @@ mutants: ## Show that the race stress finds what is wrong
 check: ## Build and check everything, run the selftests on KERNELS
 	tools/check $(KERNELS)
 
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= $(shell date +%s)
+
+.PHONY: fuzz
+fuzz: build/selftests/fuzz/fuzz module-debug ## Fuzz the module for FUZZ_SECONDS (600), from FUZZ_SEED
+	@$(RM) -r build/fuzz
+	@mkdir -p build/fuzz
+	@VM_OUT=$(CURDIR)/build/fuzz tools/vm --kernel debug --timeout $$(($(FUZZ_SECONDS) + 600)) -- \
+		build/selftests/fuzz/fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) \
+		--corpus selftests/fuzz/corpus --write build/fuzz/corpus \
+		--last build/fuzz/last --unreached build/fuzz/unreached
+
 .PHONY: check-static
 check-static: ## Check the sources only
 	tools/check-static
@@ -288,4 +312,5 @@ help: ## Show this
 FORCE:
 
 -include $(lib_objects:.o=.d) $(delay_objects:.o=.d) $(addsuffix .d,$(selftest_programs) $(bench_programs))
+-include $(fuzz_objects:.o=.d)
 -include $(wildcard build/examples/obj/*.d build/examples/obj/*/*.d)

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The ioctls. */
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "call.h"
+
+/*
+ * What is wrong with a pointer: nothing; it is NULL; it is an address of the
+ * kernel's; it can be read only; what it points at is cut short by the end of
+ * the mapping.
+ */
+enum pointer { GOOD, NO_POINTER, KERNELS, READ_ONLY, CUT };
+
+/* In the page for arguments: room for names, beside the struct. */
+#define NAMES_OFFSET 1024
+
+/* A copy of @data, of which @size bytes matter, at @offset, or where @pointer says. */
+static void *place_data(struct track *t, enum pointer pointer, const void *data, size_t size,
+			size_t offset)
+{
+	char *pages = track_pages(t->number);
+
+	if (pointer == NO_POINTER)
+		return NULL;
+	if (pointer == KERNELS)
+		return (void *)0xffff888000001000ul;
+	if (pointer == GOOD)
+		return memcpy(pages + offset, data, size);
+	mprotect(pages + PAGE, PAGE, PROT_READ | PROT_WRITE);
+	if (pointer == CUT)
+		memcpy(pages + 2 * PAGE - 8, data, 8);
+	else
+		memcpy(pages + PAGE, data, size);
+	mprotect(pages + PAGE, PAGE, PROT_READ);
+	return pages + (pointer == CUT ? 2 * PAGE - 8 : PAGE);
+}
+
+/**
+ * call_ioctl() - an ioctl whose argument begins with its size
+ * @t: who calls
+ * @command: the command
+ * @fields: the first of the call's arguments: descriptor, size, pointer
+ * @data: the argument; in and out
+ * @size: its right size
+ *
+ * What lies beyond @data is zero, or not if the size is an odd number.
+ *
+ * Return: as ioctl().
+ */
+static int call_ioctl(struct track *t, unsigned long command, const uint64_t *fields, void *data,
+		      uint32_t size)
+{
+	uint32_t told = fields[1] ? fields[1] : size;
+	enum pointer pointer = fields[2];
+	char *pages = track_pages(t->number);
+	void *at;
+	int ret;
+
+	*(uint32_t *)data = told;
+	memset(pages, 0, NAMES_OFFSET);
+	pages[size] = told & 1;
+	at = place_data(t, pointer, data, size, 0);
+	ret = ioctl(call_fd(fields[0]), command, at);
+	if (pointer == GOOD)
+		memcpy(data, at, size);
+	return ret;
+}
+
+void call_query(struct track *t, const uint64_t *args)
+{
+	struct kfiber_query query = { .flags = args[3], .reserved = args[3] >> 32 };
+
+	call_ioctl(t, KFIBER_IOC_QUERY, args, &query, sizeof(query));
+}
+
+void call_setup(struct track *t, const uint64_t *args)
+{
+	struct kfiber_setup setup = {
+		.processors = args[3], .max_workers = args[4], .max_fibers = args[5],
+		.stack_bytes_max = args[6], .flags = args[7], .reserved = args[7] >> 32,
+	};
+
+	call_ioctl(t, KFIBER_IOC_SETUP, args, &setup, sizeof(setup));
+}
+
+static void call_simple(struct track *t, unsigned long command, const uint64_t *args,
+			uint32_t worker)
+{
+	struct kfiber_simple simple = {
+		.worker = worker, .flags = args[4], .reserved = args[4] >> 32,
+	};
+
+	if (!call_ioctl(t, command, args, &simple, sizeof(simple)) &&
+	    command == KFIBER_IOC_ATTACH)
+		t->worker = simple.worker;
+}
+
+void call_shutdown(struct track *t, const uint64_t *args)
+{
+	call_simple(t, KFIBER_IOC_SHUTDOWN, args, args[3]);
+}
+
+void call_attach(struct track *t, const uint64_t *args)
+{
+	call_simple(t, KFIBER_IOC_ATTACH, args, args[3]);
+}
+
+void call_detach(struct track *t, const uint64_t *args)
+{
+	call_simple(t, KFIBER_IOC_DETACH, args, call_worker(t, args[3]));
+}
+
+void call_acquire(struct track *t, const uint64_t *args)
+{
+	call_simple(t, KFIBER_IOC_ACQUIRE, args, call_worker(t, args[3]));
+}
+
+void call_stats(struct track *t, const uint64_t *args)
+{
+	struct kfiber_stats stats = { .flags = args[3] };
+
+	call_ioctl(t, KFIBER_IOC_STATS, args, &stats, sizeof(stats));
+}
+
+/* What is to be run becomes the program's first name: others may go on with it. */
+void call_next(struct track *t, const uint64_t *args)
+{
+	struct kfiber_next next = {
+		.flags = args[3], .worker = call_worker(t, args[4]),
+		.arm = args[5] ? call_name(args[5]) : 0, .reserved = args[6],
+	};
+
+	if (!call_ioctl(t, KFIBER_IOC_NEXT, args, &next, sizeof(next)) && next.fiber)
+		__atomic_store_n(&shared->names[0], next.fiber, __ATOMIC_RELAXED);
+}
+
+void call_kick(struct track *t, const uint64_t *args)
+{
+	struct kfiber_kick kick = { .flags = args[3] };
+
+	call_ioctl(t, KFIBER_IOC_KICK, args, &kick, sizeof(kick));
+}
+
+/* Names come from, and ALLOC's go to, the program's names from the given one on. */
+static void call_fibers(struct track *t, unsigned long command, const uint64_t *args)
+{
+	uint64_t names[KFIBER_BATCH_MAX];
+	struct kfiber_fibers fibers = {
+		.count = args[3], .stack_shift = args[4], .flags = args[7],
+	};
+	uint32_t i, n;
+	void *at;
+
+	for (i = 0; i < ARRAY_LENGTH(names); i++)
+		names[i] = call_name(args[5] < NAMES ? (args[5] + i) % NAMES : args[5] + i);
+	n = fibers.count < ARRAY_LENGTH(names) ? fibers.count : ARRAY_LENGTH(names);
+	at = place_data(t, args[6], names, n * sizeof(names[0]), NAMES_OFFSET);
+	fibers.fibers = (uintptr_t)at;
+	if (call_ioctl(t, command, args, &fibers, sizeof(fibers)) ||
+	    command != KFIBER_IOC_ALLOC || args[6] != GOOD)
+		return;
+	for (i = 0; i < fibers.count && i < n; i++)
+		__atomic_store_n(&shared->names[(args[5] + i) % NAMES], ((uint64_t *)at)[i],
+				 __ATOMIC_RELAXED);
+}
+
+void call_ready(struct track *t, const uint64_t *args)
+{
+	call_fibers(t, KFIBER_IOC_READY, args);
+}
+
+void call_arm(struct track *t, const uint64_t *args)
+{
+	call_fibers(t, KFIBER_IOC_ARM, args);
+}
+
+void call_alloc(struct track *t, const uint64_t *args)
+{
+	call_fibers(t, KFIBER_IOC_ALLOC, args);
+}
+
+void call_free(struct track *t, const uint64_t *args)
+{
+	call_fibers(t, KFIBER_IOC_FREE, args);
+}
+
+/* Any number there is, with the type of ours or another. */
+void call_unknown(struct track *t, const uint64_t *args)
+{
+	uint64_t zeros[16] = { 128 };
+	unsigned long command = args[1] < 256 ? _IO(KFIBER_IOC_TYPE, args[1]) : args[1];
+
+	ioctl(call_fd(args[0]), command, place_data(t, args[2], zeros, sizeof(zeros), 0));
+}
