@@ -28,11 +28,18 @@ static inline struct map *call_map_at(uint64_t place)
 	return &process.maps[place % MAPS];
 }
 
+/* Its size, or a page if there is none. Others may unmap it at any time. */
+static inline uint64_t call_map_size(uint64_t place)
+{
+	uint64_t size = __atomic_load_n(&call_map_at(place)->size, __ATOMIC_RELAXED);
+
+	return size ? size : PAGE;
+}
+
 /* A page-aligned address in a mapping, and of @pages what is left of it there. */
 static inline uintptr_t call_range(uint64_t place, uint64_t offset, uint64_t *pages)
 {
-	struct map *map = call_map_at(place);
-	uint64_t size = map->size ? map->size : PAGE;
+	uint64_t size = call_map_size(place);
 
 	offset = offset % size & ~(PAGE - 1);
 	if (*pages > (size - offset) / PAGE)
@@ -42,9 +49,7 @@ static inline uintptr_t call_range(uint64_t place, uint64_t offset, uint64_t *pa
 
 static inline uintptr_t call_address(uint64_t place, uint64_t offset)
 {
-	struct map *map = call_map_at(place);
-
-	return map_address(place % MAPS) + offset % (map->size ? map->size : PAGE);
+	return map_address(place % MAPS) + offset % call_map_size(place);
 }
 
 /*

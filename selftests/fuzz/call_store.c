@@ -78,11 +78,10 @@ static uintptr_t field_address(const struct track *t, const struct field *field,
 	if (field->table == WORKERS)
 		index = call_worker(t, index);
 	for (i = 0; i < MAPS; i++) {
-		const struct map *map = &process.maps[i];
-		uint64_t offset = index * field->stride + field->offset;
+		uint64_t size = call_map_size(i), offset = index * field->stride + field->offset;
 
-		if (map->size >= PAGE && map->table == field->table)
-			return map_address(i) + offset % (map->size - field->width + 1);
+		if (process.maps[i].size && process.maps[i].table == field->table)
+			return map_address(i) + offset % (size - field->width + 1);
 	}
 	return 0;
 }

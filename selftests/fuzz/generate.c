@@ -266,16 +266,40 @@ static struct call random_call(unsigned int tracks, uint64_t *random)
 	return call;
 }
 
-/* Appends what is written in the text form. */
-static void append_text(struct program *p, const char *text)
+/* Puts in what is written in the text form; what is track 0's there, @track makes. */
+static void insert_text(struct program *p, unsigned int at, const char *text, unsigned int track)
 {
 	struct program more;
-	unsigned int i;
 
 	program_parse(&more, text);
-	for (i = 0; i < more.count; i++)
-		program_insert(p, p->count, &more.calls[i]);
+	while (more.count--) {
+		if (!more.calls[more.count].track)
+			more.calls[more.count].track = track;
+		program_insert(p, at, &more.calls[more.count]);
+	}
 }
+
+static void append_text(struct program *p, const char *text)
+{
+	insert_text(p, p->count, text, 0);
+}
+
+/* What does something only together, and hardly comes together by chance. */
+static const char *const phrases[] = {
+	"0 attach\n0 ready 0 0 0 4 0 1\n0 next\n",
+	"0 next\n0 sleep 1000\n0 acquire\n",
+	"0 push 0 1 40\n0 kick\n0 next\n",
+	"0 set processor.next 0 name 2\n0 spin 5000\n",
+	"0 set fiber.word 1 state 3\n0 set fiber.deadline 1 time 1000\n0 arm 0 0 0 1 0 1\n",
+	"0 set worker.fiber 0 name 1\n0 set fiber.word 1 state 1\n0 exit\n",
+	"0 set fiber.joiner 1 raw 1\n0 set worker.fiber 0 name 1\n0 set fiber.word 1 state 1\n"
+	"0 exit\n",
+	"0 touch 4 0x3ff8 2 1\n0 stack 4 0x3f00\n0 start 1 fork\n1 touch 4 0x3ff8 4 1\n",
+	"0 fail 1\n0 alloc 0 0 0 40 14 8\n",
+	"0 fail 2\n0 attach\n",
+	"0 unmap 0 0 1\n0 unmap 1 0 4\n0 unmap 2 0 1\n0 unmap 3 0 4\n0 unmap 4 0 6400\n"
+	"0 close\n",
+};
 
 static void append_start(struct program *p, unsigned int track, uint64_t *random)
 {
@@ -326,7 +350,11 @@ void program_generate(struct program *p, uint64_t *random)
 	for (n = 1 + random_below(random, 24); n > 0; n--) {
 		struct call call = random_call(tracks, random);
 
-		program_insert(p, p->count, &call);
+		if (random_one_in(random, 8))
+			insert_text(p, p->count, PICK(random, phrases),
+				    random_below(random, tracks));
+		else
+			program_insert(p, p->count, &call);
 	}
 }
 
@@ -413,11 +441,15 @@ void program_mutate(struct program *p, const struct program *other, uint64_t *ra
 	unsigned int n;
 
 	for (n = 1 + random_below(random, 4); n > 0; n--) {
-		switch (random_below(random, 10)) {
+		switch (random_below(random, 11)) {
 		case 0:
 		case 1:
 		case 2:
 			mutate_insert(p, random);
+			break;
+		case 10:
+			insert_text(p, random_place(p, random), PICK(random, phrases),
+				    random_below(random, program_tracks(p, random)));
 			break;
 		case 3:
 		case 4:

@@ -197,7 +197,7 @@ bool run_program(const struct program *p)
 	}
 	if (child < 0) {
 		perror("fuzz: fork");
-		return false;
+		exit(2);
 	}
 	setpgid(child, child);			/* whoever is first: it must be done now */
 	if (!wait_for_program(child))
