@@ -5,9 +5,11 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +67,25 @@ static int fork_here(void *arg)
 TEST(child_has_a_copy)
 {
 	ASSERT_EQ(42, run(2, fork_here, NULL));
+}
+
+/*
+ * Who asks the kernel to keep the mapping over fork() gets a copy all the same: the
+ * parent's pages must not go in where the copy is already.
+ */
+static int fork_kept(void *arg)
+{
+	volatile unsigned char here;
+	uintptr_t page = (uintptr_t)&here & ~4095ul;
+
+	if (madvise((void *)(page - 4096), 3 * 4096, MADV_KEEPONFORK))
+		return 200;
+	return fork_here(arg);
+}
+
+TEST(child_has_a_copy_whatever_madvise_says)
+{
+	ASSERT_EQ(42, run(2, fork_kept, NULL));
 }
 
 /* Recurses, forks at the bottom; the child walks all the way up, and down again. */
