@@ -119,6 +119,7 @@ void call_fill(struct track *t, const uint64_t *args);
 void call_remote(struct track *t, const uint64_t *args);
 void call_set(struct track *t, const uint64_t *args);
 void call_push(struct track *t, const uint64_t *args);
+void call_dispatch(struct track *t, const uint64_t *args);
 void call_scribble(struct track *t, const uint64_t *args);
 
 /* call_task.c */

@@ -135,6 +135,25 @@ void call_push(struct track *t, const uint64_t *args)
 	}
 }
 
+/* As a processor looks that dispatches for a while, and always has a next one. */
+void call_dispatch(struct track *t, const uint64_t *args)
+{
+	struct field next = {
+		PROCESSORS, sizeof(struct kfiber_processor_block),
+		offsetof(struct kfiber_processor_block, next), sizeof(uint64_t),
+	};
+	uint64_t end = now() + args[2] % 1000000 * 1000;
+
+	while (now() < end) {
+		struct kfiber_processor_block *block = (void *)field_address(t, &next, args[0]);
+
+		if (!block)
+			return;
+		__atomic_store_n(&block->next, call_name(args[1]), __ATOMIC_RELAXED);
+		__atomic_store_n(&block->ticks, block->ticks + 1, __ATOMIC_RELAXED);
+	}
+}
+
 /* For a while, here and there in a table. */
 void call_scribble(struct track *t, const uint64_t *args)
 {

@@ -115,6 +115,7 @@ const struct op ops[] = {
 
 	{ "set", 24, call_set, .args = { ARG_FIELD, ARG_INDEX, ARG_HOW, ARG_VALUE } },
 	{ "push", 6, call_push, .args = { ARG_INDEX, ARG_NAME, ARG_TIMES } },
+	{ "dispatch", 4, call_dispatch, .args = { ARG_INDEX, ARG_NAME, ARG_US } },
 	{ "scribble", 10, call_scribble, .args = { ARG_TABLE, ARG_SEED, ARG_TIMES } },
 
 	{ "start", 16, call_start, .args = { ARG_TRACK, ARG_KIND } },

@@ -43,7 +43,7 @@ static bool is_over(const struct fuzz *f)
 static void remember(struct fuzz *f, const struct program *p)
 {
 	char text[PROGRAM_TEXT_MAX + 128];
-	int n;
+	int n, length;
 
 	if (f->last_fd < 0)
 		f->last_fd = open(f->last ? f->last : "/dev/kmsg",
@@ -54,8 +54,11 @@ static void remember(struct fuzz *f, const struct program *p)
 		     f->last ? "# " : "<7>", f->seed, f->number);
 	if (f->last) {
 		n += program_print(p, text + n, sizeof(text) - n);
-		memset(text + n, '\n', sizeof(text) - n);
-		if (pwrite(f->last_fd, text, sizeof(text), 0) == sizeof(text))
+		length = n;
+		for (; n < f->last_length; n++)
+			text[n] = '\n';
+		f->last_length = length;
+		if (pwrite(f->last_fd, text, n, 0) == n)
 			return;
 	} else if (write(f->last_fd, text, n) == n) {
 		return;
@@ -183,7 +186,9 @@ static bool keep(struct fuzz *f, const struct program *program)
 	struct bits fresh;
 	bool right;
 
-	if (!f->corpus.points.words || bits_within(&cover_points, &f->corpus.points))
+	if (!f->keeps)
+		know(&f->corpus);
+	if (bits_within(&cover_points, &f->corpus.points))
 		return true;
 	right = confirm(f, &p, &fresh);
 	if (right && !bits_count(&fresh)) {

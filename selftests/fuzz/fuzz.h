@@ -14,6 +14,8 @@
  * @last: file that the program to be run is written to first; NULL: the kernel's
  *	log is told its seed and number
  * @last_fd: that, once it is open; -1
+ * @last_length: how much of it the program before took
+ * @keeps: programs that reach something new are shortened and kept
  * @quiet_s: seconds between lines of progress
  * @end_ms: when to stop, by now_ms(); 0: not by time
  * @corpus: what is known
@@ -25,6 +27,8 @@ struct fuzz {
 	uint64_t seed;
 	const char *last;
 	int last_fd;
+	int last_length;
+	bool keeps;
 	unsigned int quiet_s;
 	long end_ms;
 	struct corpus corpus;

@@ -297,6 +297,8 @@ static const char *const phrases[] = {
 	"0 touch 4 0x3ff8 2 1\n0 stack 4 0x3f00\n0 start 1 fork\n1 touch 4 0x3ff8 4 1\n",
 	"0 fail 1\n0 alloc 0 0 0 40 14 8\n",
 	"0 fail 2\n0 attach\n",
+	"0 detach\n0 attach 0 0 3\n",
+	"0 open 1\n0 fail 3\n0 setup 1 0 0 3 8 100\n0 setup 1 0 0 3 8 100\n",
 	"0 unmap 0 0 1\n0 unmap 1 0 4\n0 unmap 2 0 1\n0 unmap 3 0 4\n0 unmap 4 0 6400\n"
 	"0 close\n",
 };

@@ -13,6 +13,7 @@
 #include "cover.h"
 #include "fuzz.h"
 #include "health.h"
+#include "inject.h"
 #include "run.h"
 #include "track.h"
 
@@ -259,7 +260,10 @@ int main(int argc, char **argv)
 
 	parse_options(&o, argc, argv);
 	no_coverage = o.blind || o.list ? "as told" : cover_init();
-	f = (struct fuzz){ .seed = o.seed, .last = o.last, .last_fd = -1, .quiet_s = 5 };
+	/* A test is to take the same time each time. */
+	f = (struct fuzz){
+		.seed = o.seed, .last = o.last, .last_fd = -1, .keeps = !o.tap, .quiet_s = 5,
+	};
 	corpus_init(&f.corpus);
 	if (o.list)
 		return print_programs(&f, &o) ? 0 : 1;
@@ -267,6 +271,7 @@ int main(int argc, char **argv)
 		perror("fuzz");
 		return 2;
 	}
+	inject_init();
 	health_init();
 	if (o.seconds)
 		f.end_ms = now_ms() + o.seconds * 1000;

@@ -11,7 +11,6 @@
  * signal, who sleeps in the kernel for long. When all tracks have made their calls
  * the program ends.
  */
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/kfiber.h>
 #include <sched.h>
@@ -27,6 +26,7 @@
 
 #include "calls.h"
 #include "cover.h"
+#include "inject.h"
 #include "track.h"
 
 #define STACK_SIZE (128ul << 10)
@@ -83,17 +83,6 @@ static void catch_signals(void)
 
 /* --- one call ------------------------------------------------------------------- */
 
-/* From here on; a close() has nothing in it that could fail. */
-static void set_nth(int n)
-{
-	static const char digits[] = "0123456789abcdef";
-	char text[4] = { '0', 'x', digits[n / 16 % 16], digits[n % 16] };
-	int fd = open("/proc/thread-self/fail-nth", O_WRONLY | O_CLOEXEC);
-
-	pwrite(fd, text, sizeof(text), 0);
-	close(fd);
-}
-
 static void call_elsewhere(uint32_t number, uint32_t at)
 {
 	const struct call *call = &shared->program.calls[at];
@@ -130,7 +119,7 @@ static void make_call(struct track *t, unsigned int at)
 	t->stack = 0;
 	__atomic_add_fetch(&shared->calls, 1, __ATOMIC_RELAXED);
 	if (t->nth)
-		set_nth(t->nth);
+		inject_nth(t->nth);
 	if (stack)
 		call_on_stack(t, at, stack);
 	else
@@ -138,6 +127,12 @@ static void make_call(struct track *t, unsigned int at)
 }
 
 /* --- a track ---------------------------------------------------------------------- */
+
+static void report_identity(struct track_report *report, pid_t pid, pid_t tid)
+{
+	__atomic_store_n(&report->pid, pid, __ATOMIC_RELAXED);
+	__atomic_store_n(&report->tid, tid, __ATOMIC_RELAXED);
+}
 
 static void track_prepare(struct track *t)
 {
@@ -151,8 +146,7 @@ static void track_prepare(struct track *t)
 	t->faults = 0;
 	t->stack = 0;
 	t->nth = 0;
-	__atomic_store_n(&report->pid, (pid_t)syscall(SYS_getpid), __ATOMIC_RELAXED);
-	__atomic_store_n(&report->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELAXED);
+	report_identity(report, syscall(SYS_getpid), syscall(SYS_gettid));
 	cover_enable(t->number);
 }
 
@@ -177,7 +171,7 @@ static void track_run(unsigned int number)
 			make_call(t, at);
 		if (t->nth && !ops[call->op].modifies_next) {
 			t->nth = 0;
-			set_nth(0);
+			inject_nth(0);
 		}
 		cover_collect(number);
 	}
@@ -229,8 +223,13 @@ void track_start(unsigned int number, unsigned long flags)
 		if (!pid)
 			track_main((void *)(uintptr_t)number);
 	}
-	if (pid < 0)
+	if (pid < 0) {
 		track_report_end(number);
+		return;
+	}
+	/* It says so itself, but may die before. */
+	report_identity(&shared->tracks[number],
+			flags & CLONE_THREAD ? (pid_t)syscall(SYS_getpid) : pid, pid);
 }
 
 /* --- the whole program --------------------------------------------------------------- */
