@@ -143,6 +143,42 @@ void call_kick(struct track *t, const uint64_t *args)
 	call_ioctl(t, KFIBER_IOC_KICK, args, &kick, sizeof(kick));
 }
 
+void call_trim(struct track *t, const uint64_t *args)
+{
+	struct kfiber_trim trim = { .flags = args[3] };
+
+	call_ioctl(t, KFIBER_IOC_TRIM, args, &trim, sizeof(trim));
+}
+
+/* Of the slot at an offset of the class's arena. */
+void call_slot(struct track *t, const uint64_t *args)
+{
+	struct kfiber_stack stack = {
+		.flags = args[5],
+		.offset = KFIBER_MAP_STACKS + (args[3] << KFIBER_MAP_STACKS_SHIFT) + args[4],
+	};
+
+	call_ioctl(t, KFIBER_IOC_STACK, args, &stack, sizeof(stack));
+}
+
+void call_watch(struct track *t, const uint64_t *args)
+{
+	struct kfiber_watch watch = {
+		.flags = args[5], .fd = args[3] ? call_fd(args[3]) : -1, .percent = args[4] % 128,
+	};
+
+	call_ioctl(t, KFIBER_IOC_WATCH, args, &watch, sizeof(watch));
+}
+
+void call_begin(struct track *t, const uint64_t *args)
+{
+	struct kfiber_start start = {
+		.flags = args[5], .fiber = call_name(args[3]), .pages = args[4], .reserved = args[5] >> 32,
+	};
+
+	call_ioctl(t, KFIBER_IOC_START, args, &start, sizeof(start));
+}
+
 /* Names come from, and ALLOC's go to, the program's names from the given one on. */
 static void call_fibers(struct track *t, unsigned long command, const uint64_t *args)
 {

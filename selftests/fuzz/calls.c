@@ -98,6 +98,13 @@ const struct op ops[] = {
 	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_COUNT, ARG_SHIFT, ARG_NAME, ARG_POINTER,
 		    ARG_ZERO } },
 	{ "free", 5, call_free, .args = NAMED },
+	{ "trim", 6, call_trim, .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_ZERO } },
+	{ "slot", 2, call_slot,
+	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_SHIFT, ARG_OFFSET, ARG_ZERO } },
+	{ "watch", 2, call_watch,
+	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_FD, ARG_COUNT, ARG_ZERO } },
+	{ "begin", 6, call_begin,
+	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_NAME, ARG_COUNT, ARG_ZERO } },
 	{ "unknown", 1, call_unknown, .args = { ARG_FD, ARG_INDEX, ARG_POINTER } },
 
 	{ "map", 10, call_map,
