@@ -107,6 +107,7 @@ int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 	d->max_fibers = args->max_fibers;
 	d->guard_bytes = args->guard_bytes;
 	d->stack_pages_max = kf_limit_stack_pages(args->stack_bytes_max);
+	d->no_hold = args->flags & KFIBER_SETUP_NO_HOLD;
 	err = kf_sched_setup(d);
 	if (!err)
 		smp_store_release(&d->ready, true);	/* pairs with kf_is_ready() */

@@ -35,7 +35,9 @@
  *
  * A signal ends the wait in the task work, and the handler runs without a
  * processor; the next switch or call of the library waits again. Waiting on
- * would keep stop signals and debuggers waiting too.
+ * would keep stop signals and debuggers waiting too. With KFIBER_SETUP_NO_HOLD no
+ * thread is held: under valgrind it would wait with the one lock without which the
+ * thread that has the processor cannot run, and so cannot give it up.
  *
  * Death: do_exit() ends with a last switch in state TASK_DEAD. The task is
  * never switched again, so the notifier is not called again; it is still in the
@@ -83,7 +85,7 @@ static void kf_switched_in(struct preempt_notifier *n, int cpu)
 		return;
 	if (kf_sched_take_idle(w))
 		w->lost = false;
-	else
+	else if (!w->domain->no_hold)
 		kf_worker_queue_work(w);
 }
 

@@ -241,6 +241,7 @@ struct kf_worker {
  * @nr_processors: how many
  * @max_workers: bound on @nr_workers
  * @max_fibers: bound on @nr_fibers
+ * @no_hold: KFIBER_SETUP_NO_HOLD
  * @stack_pages_max: bound on @stack_pages; LONG_MAX for none
  * @guard_bytes: as asked for, see kf_guard()
  * @block: shared header
@@ -316,6 +317,7 @@ struct kf_domain {
 	u32 nr_processors;
 	u32 max_workers;
 	u32 max_fibers;
+	bool no_hold;
 	long stack_pages_max;
 	u64 guard_bytes;
 	struct kfiber_domain_block *block;

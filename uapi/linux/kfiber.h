@@ -324,10 +324,18 @@ struct kfiber_query {
 	__u64 features;
 };
 
+/*
+ * struct kfiber_setup.flags: a worker that has lost its processor goes on without
+ * one when it comes back from its sleep, as after a signal. For processes whose
+ * threads wait for each other before every instruction (valgrind): what holds up
+ * one of them holds up those that have processors.
+ */
+#define KFIBER_SETUP_NO_HOLD	(1u << 0)
+
 /**
  * struct kfiber_setup - KFIBER_IOC_SETUP: the domain's sizes, once
  * @size: sizeof(struct kfiber_setup)
- * @flags: must be 0
+ * @flags: KFIBER_SETUP_NO_HOLD
  * @processors: 1 to KFIBER_PROCESSORS_MAX
  * @max_workers: 1 to KFIBER_WORKERS_MAX
  * @max_fibers: 1 to KFIBER_FIBERS_MAX
