@@ -281,7 +281,6 @@ inline enter(w, x, p, ok)
 	do
 	:: n != NONE -> break
 	:: else ->
-		critical[w] = false;
 		maybe_switched(w, x, p, ok);
 		if
 		:: processor[w] == NONE ->
@@ -290,7 +289,6 @@ inline enter(w, x, p, ok)
 		:: else
 		fi;
 		maybe_switched(w, x, p, ok);
-		critical[w] = true;
 #ifdef WRONG_ACQUIRE_ONCE
 		break
 #else

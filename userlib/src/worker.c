@@ -46,20 +46,19 @@ static void kf_worker_abandon_fiber(struct kf_worker *w)
 }
 
 /*
- * A worker in a critical section has no processor: a signal let it through
- * (handover.c). Does not return to a fiber whose domain has ended.
+ * A worker in a critical section has no processor: a signal, or valgrind, let it
+ * through (handover.c). It stays in the section: what it is given is not taken
+ * away again if it sleeps on its way out of the call. In valgrind each thread does,
+ * and two of them could pass the processor to and fro for ever.
+ * Does not return to a fiber whose domain has ended.
  */
 void kf_acquire(struct kf_worker *w)
 {
-	_Atomic uint32_t *critical = kf_atomic32(&w->block->critical);
 	int err;
 
 	do {
-		atomic_store_explicit(critical, 0, memory_order_relaxed);
 		kf_delay(KF_DELAY_ACQUIRE);
 		err = kf_call_simple(w->domain, KFIBER_IOC_ACQUIRE, &w->index);
-		atomic_store_explicit(critical, 1, memory_order_relaxed);
-		atomic_signal_fence(memory_order_seq_cst);
 		if (err && err != -EINTR) {
 			kf_worker_abandon_fiber(w);
 			return;
