@@ -341,7 +341,9 @@ static int count_entries(const char *path)
 	DIR *dir = opendir(path);
 	int n = 0;
 
-	while (dir && readdir(dir))
+	if (!dir)
+		return -1;
+	while (readdir(dir))
 		n++;
 	closedir(dir);
 	return n;
@@ -378,7 +380,9 @@ static int count_lines(const char *path)
 	FILE *file = fopen(path, "r");
 	int c, n = 0;
 
-	while (file && (c = getc(file)) != EOF)
+	if (!file)
+		return -1;
+	while ((c = getc(file)) != EOF)
 		n += c == '\n';
 	fclose(file);
 	return n;

@@ -53,10 +53,10 @@ static struct kfiber_fiber_block *kf_pool_get(struct kf_pool *pool)
 	return f;
 }
 
-/* Blocks up to and including @name can be touched from now on. */
-static void kf_fibers_extend(struct kf_domain *d, kf_fiber_t name)
+/* The block of a new @name. Those up to it can be touched from now on. */
+static struct kfiber_fiber_block *kf_fibers_extend(struct kf_domain *d, kf_fiber_t name)
 {
-	uint32_t end = (uint32_t)(name & KFIBER_INDEX_MASK) + 1;
+	uint32_t index = (uint32_t)(name & KFIBER_INDEX_MASK), end = index + 1;
 	uint32_t old = atomic_load_explicit(&d->fibers_end, memory_order_relaxed);
 
 	while (old < end &&
@@ -64,11 +64,13 @@ static void kf_fibers_extend(struct kf_domain *d, kf_fiber_t name)
 						      memory_order_release,
 						      memory_order_relaxed))
 		;
+	return &d->fiber_blocks[index];
 }
 
-/* Return: 0 if the pool is not empty now. */
+/* Return: 0, or why nothing came. */
 static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned int shift)
 {
+	struct kfiber_fiber_block *blocks[KF_POOL_REFILL];
 	kf_fiber_t names[KF_POOL_REFILL];
 	int i, err = 0, n = kf_call_alloc(w->domain, shift, names, KF_POOL_REFILL);
 
@@ -76,15 +78,15 @@ static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned in
 	if (n < 0)
 		return n;
 	for (i = 0; i < n && !err; i++) {
-		kf_fibers_extend(w->domain, names[i]);
-		err = kf_arena_reach(w->domain, shift, kf_block(w->domain, names[i])->slot);
+		blocks[i] = kf_fibers_extend(w->domain, names[i]);
+		err = kf_arena_reach(w->domain, shift, blocks[i]->slot);
 	}
 	if (err) {
 		kf_call_free(w->domain, names, (unsigned int)n);
 		return err;
 	}
 	for (i = n - 1; i >= 0; i--)
-		kf_pool_put(pool, kf_block(w->domain, names[i]));
+		kf_pool_put(pool, blocks[i]);
 	return 0;
 }
 
@@ -255,8 +257,7 @@ int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
 
 	if (n < 0)
 		return n;
-	kf_fibers_extend(d, name);
-	f = kf_block(d, name);
+	f = kf_fibers_extend(d, name);
 	err = kf_arena_reach(d, d->stack_shift, f->slot);
 	if (!err)
 		err = kf_stack_start(d, f, 1);
@@ -320,6 +321,8 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 		if (err)
 			return err;
 		f = kf_pool_get(pool);
+		if (!f)
+			return -EAGAIN;
 	}
 	f->stack_limit = attr->stack_limit ? kf_limit_pages(attr->stack_limit, shift) : 0;
 	err = kf_stack_start(w->domain, f, pages);
