@@ -156,8 +156,15 @@ selftest_programs := $(patsubst selftests/%.c,build/selftests/%,$(wildcard selft
 # Asked for when first needed, and once: it may have to be fetched.
 KSELFTEST = $(eval KSELFTEST := $(shell tools/kernel source)/tools/testing/selftests)$(KSELFTEST)
 
+# One program, as its users' sanitizers and valgrind see it, with the library as
+# it is: selftests/checkers.sh.
+checker_programs := $(addprefix build/selftests/checkers/,asan asan-shared tsan plain)
+SANITIZE_asan := -fsanitize=address,undefined
+SANITIZE_asan-shared := $(SANITIZE_asan)
+SANITIZE_tsan := -fsanitize=thread
+
 .PHONY: selftests
-selftests: $(selftest_programs) build/selftests/fuzz/fuzz ## Build the selftests
+selftests: $(selftest_programs) build/selftests/fuzz/fuzz $(checker_programs) ## Build the selftests
 
 # But for what is about libraries.
 build/selftests/contain: STATIC :=
@@ -193,6 +200,13 @@ build/selftests/fuzz/%.o: selftests/fuzz/%.c Makefile
 build/selftests/fuzz/fuzz: $(fuzz_objects)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -static -o $@ $^
+
+$(checker_programs): build/selftests/checkers/%: selftests/checkers/planted.c build/libkfiber.a \
+		build/libkfiber.so Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) $(CPPFLAGS) $(CFLAGS) -g -O1 -fno-omit-frame-pointer $(SANITIZE_$*) $(LDFLAGS) -o $@ $< \
+		$(if $(filter %-shared,$*),-Lbuild -lkfiber -Wl$(comma)-rpath$(comma)'$$ORIGIN/../..',build/libkfiber.a)
 
 # Linked as the examples are: what is measured is what a user has.
 bench_programs := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
@@ -313,4 +327,5 @@ FORCE:
 
 -include $(lib_objects:.o=.d) $(delay_objects:.o=.d) $(addsuffix .d,$(selftest_programs) $(bench_programs))
 -include $(fuzz_objects:.o=.d)
+-include $(addsuffix .d,$(checker_programs))
 -include $(wildcard build/examples/obj/*.d build/examples/obj/*/*.d)

@@ -79,6 +79,8 @@ int kf_call_alloc(struct kf_domain *d, unsigned int stack_shift, kf_fiber_t *nam
 	};
 	int err = kf_call_fibers(d, KFIBER_IOC_ALLOC, &args);
 
+	if (!err && kf_is_checked())
+		kf_check_written(names, args.count * sizeof(*names));
 	return err ? err : (int)args.count;
 }
 

@@ -20,7 +20,7 @@ struct kf_domain *_Atomic kf_domain;
 
 /* Held while a domain runs. */
 static pthread_mutex_t kf_running = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t kf_fork_once = PTHREAD_ONCE_INIT;
+static pthread_once_t kf_once = PTHREAD_ONCE_INIT;
 
 /* The child of a fork has no fibers, no mappings of them, and no workers. */
 static void kf_forked(void)
@@ -30,9 +30,10 @@ static void kf_forked(void)
 	pthread_mutex_init(&kf_running, NULL);
 }
 
-static void kf_watch_fork(void)
+static void kf_prepare_process(void)
 {
 	pthread_atfork(NULL, NULL, kf_forked);
+	kf_check_find();
 }
 
 static unsigned int kf_count_cpus(void)
@@ -82,7 +83,7 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 	if (!to->max_workers)
 		to->max_workers = KF_DEFAULT_MAX_WORKERS;
 	if (!to->max_fibers)
-		to->max_fibers = KF_DEFAULT_MAX_FIBERS;
+		to->max_fibers = kf_check_max_fibers(KF_DEFAULT_MAX_FIBERS);
 	if (!to->stack_size)
 		to->stack_size = KF_DEFAULT_STACK_SIZE;
 	return 0;
@@ -106,6 +107,7 @@ static int kf_setup_device(struct kf_domain *d, const struct kf_config *config)
 {
 	struct kfiber_setup setup = {
 		.size = sizeof(setup),
+		.flags = kf_check_setup_flags(),
 		.processors = config->processors,
 		.max_workers = config->max_workers,
 		.max_fibers = config->max_fibers,
@@ -172,6 +174,7 @@ static int kf_map_blocks(struct kf_domain *d)
 /* Also what is left of a domain that could not be opened. */
 static void kf_domain_close(struct kf_domain *d)
 {
+	kf_check_close(d);
 	kf_arenas_unmap(d);
 	kf_unmap(d->block, kf_table_bytes(1, sizeof(*d->block)));
 	kf_unmap(d->processor_blocks, kf_processors_bytes(d));
@@ -205,6 +208,8 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 		return d->fd;
 	err = kf_setup_device(d, config);
 	if (!err)
+		err = kf_check_open(d);
+	if (!err)
 		err = kf_map_blocks(d);
 	return err;
 }
@@ -225,18 +230,20 @@ static int kf_main_result(struct kf_domain *d)
 
 static int kf_domain_run(struct kf_domain *d)
 {
-	struct kf_worker w = { .domain = d };
 	int err = kf_fiber_first(d, kf_main_fiber);
 
 	if (err)
 		return err;
+	d->caller.domain = d;
 	if (!(d->flags & KF_NO_FAULT_HANDLER))
 		kf_faults_begin();
 	atomic_store_explicit(&kf_domain, d, memory_order_release);
-	err = kf_worker_run(&w);
+	err = kf_worker_run(&d->caller);
 	kf_workers_join(d);
 	if (!(d->flags & KF_NO_FAULT_HANDLER))
 		kf_faults_end(d);
+	if (kf_is_checked())
+		kf_check_acquire(d);
 	atomic_store_explicit(&kf_domain, NULL, memory_order_release);
 	return err ? err : kf_main_result(d);
 }
@@ -251,10 +258,10 @@ int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg)
 		return -EINVAL;
 	if (kf_worker_self())
 		return -EPERM;
+	pthread_once(&kf_once, kf_prepare_process);
 	err = kf_read_config(config, &full);
 	if (err)
 		return err;
-	pthread_once(&kf_fork_once, kf_watch_fork);
 	if (pthread_mutex_trylock(&kf_running))
 		return -EBUSY;
 	err = kf_domain_open(&d, &full);

@@ -152,6 +152,8 @@ void kf_fiber_ended_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
 
 	if (f->stack_high > f->stack_start)
 		kf_site_learn(d, f);
+	if (kf_is_checked())
+		kf_check_end(d, f);
 	atomic_store_explicit(kf_atomic64(&f->word), word | KFIBER_DEAD, memory_order_release);
 	kf_delay(KF_DELAY_DEAD);
 	joiner = atomic_exchange_explicit(kf_atomic64(&f->joiner), KFIBER_JOIN_ENDED,
@@ -166,7 +168,11 @@ void kf_fiber_ended_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
 
 _Noreturn void kf_fiber_start(void *(*fn)(void *), void *arg)
 {
+	if (kf_is_checked())
+		kf_check_arrive(NULL);
 	kf_arrive();
+	if (kf_is_checked())
+		kf_check_acquire(kf_worker_self()->current);
 	kf_exit(fn(arg));
 }
 
@@ -181,6 +187,10 @@ void kf_exit(void *value)
 	if (kf_name(w->domain, w->current) == w->domain->main_name) {
 		w->domain->main_value = (int)(intptr_t)value;
 		w->domain->main_ended = true;
+	}
+	if (kf_is_checked()) {
+		kf_check_release(w->current);
+		kf_check_release(w->domain);
 	}
 	kf_enter(w);
 	kf_switch_critical(w, KF_AFTER_EXIT);
@@ -197,6 +207,10 @@ void kf_fiber_killed(void)
 
 	atomic_fetch_or_explicit(kf_atomic64(&w->current->word), KFIBER_KILLED,
 				 memory_order_relaxed);
+	if (kf_is_checked()) {
+		kf_check_release(w->current);
+		kf_check_release(w->domain);
+	}
 	kf_enter(w);
 	kf_switch_critical(w, KF_AFTER_EXIT);
 	__builtin_unreachable();
@@ -438,6 +452,8 @@ int kf_join(kf_fiber_t fiber, void **value)
 		return was == KFIBER_JOIN_TAKEN ? -ESRCH : -EINVAL;
 	if (!was)
 		kf_wait(w, KFIBER_WAKE, KF_FOREVER);
+	if (kf_is_checked())
+		kf_check_acquire(f);
 	return kf_collect(f, value);
 }
 

@@ -15,6 +15,7 @@
  *               contain.c, report.c, walk.c, symbol.c
  *   call.c      the module's ioctls
  *   delay.c     delay points, in test builds only
+ *   checker.c   what sanitizers and valgrind must be told
  *   arch/       the context switch
  *
  * A fiber that touches its processor's block is in a critical section
@@ -83,6 +84,12 @@ enum kf_after {
 	KF_AFTER_EXIT,
 };
 
+/* A stack, as checkers want to know it: from its lowest address. */
+struct kf_stack {
+	const void *bottom;
+	size_t size;
+};
+
 /**
  * struct kf_worker - a thread that runs fibers
  * @domain: its domain
@@ -98,6 +105,8 @@ enum kf_after {
  * @offer: the next call lets others have the processor first
  * @busy: its fiber holds a lock of the library's, outside of critical sections
  * @alt_stack: its alternate signal stack, if that is ours
+ * @stack: its own stack, for ASan; empty before the first switch
+ * @context: its own context, for TSan
  *
  * Only the thread itself uses it, but for @thread and @next.
  */
@@ -115,6 +124,8 @@ struct kf_worker {
 	bool offer;
 	atomic_bool busy;
 	char *alt_stack;
+	struct kf_stack stack;
+	void *context;
 };
 
 /* Buckets of the table of spawn sites: a program has some hundreds. */
@@ -149,6 +160,8 @@ struct kf_arena {
 	atomic_uint mapped;
 };
 
+struct kf_checked;
+
 /**
  * struct kf_domain - the library's side of a domain
  * @fd: the device
@@ -169,12 +182,14 @@ struct kf_arena {
  * @sites: hash table; only grows
  * @lock: guards what is added to @sites, and @threads
  * @threads: all workers that have a thread of ours
+ * @caller: the worker of the thread that called kf_run()
  * @sigmask: of the thread that called kf_run(); workers begin with it
  * @main_fn: the first fiber's function
  * @main_arg: its argument
  * @main_name: its name
  * @main_ended: it returned, or called kf_exit()
  * @main_value: with what
+ * @checked: what checkers know of each fiber, by index; NULL without a checker
  */
 struct kf_domain {
 	int fd;
@@ -196,12 +211,14 @@ struct kf_domain {
 	struct kf_site *_Atomic sites[KF_SITE_BUCKETS];
 	pthread_mutex_t lock;
 	struct kf_worker *threads;
+	struct kf_worker caller;
 	sigset_t sigmask;
 	int (*main_fn)(void *arg);
 	void *main_arg;
 	kf_fiber_t main_name;
 	bool main_ended;
 	int main_value;
+	struct kf_checked *checked;
 };
 
 /*
@@ -320,7 +337,8 @@ void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name);
 void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name);
 
 /* switch.c */
-void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save);
+void kf_jump(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save, bool for_good);
+void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save, bool for_good);
 void kf_switch_critical(struct kf_worker *w, enum kf_after after);
 void kf_arrive(void);
 void kf_stack_prepare(struct kf_domain *d, struct kfiber_fiber_block *f, void *(*fn)(void *),
@@ -365,6 +383,32 @@ void kf_faults_end(struct kf_domain *d);
 void kf_alt_stack_give(struct kf_worker *w);
 void kf_alt_stack_take(struct kf_worker *w);
 void kf_alt_stack_free(struct kf_worker *w);
+
+/*
+ * checker.c. Other programs pay the test of a variable: not 0 if there is a
+ * checker, and that does not change.
+ */
+extern unsigned int kf_checkers __attribute__((visibility("hidden")));
+
+static inline bool kf_is_checked(void)
+{
+	return __builtin_expect(kf_checkers, 0);
+}
+
+void kf_check_find(void);
+unsigned int kf_check_max_fibers(unsigned int usual);
+uint32_t kf_check_setup_flags(void);
+int kf_check_open(struct kf_domain *d);
+void kf_check_close(struct kf_domain *d);
+void kf_check_worker(struct kf_worker *w);
+void kf_check_spawn(struct kf_domain *d, struct kfiber_fiber_block *f);
+void kf_check_end(struct kf_domain *d, struct kfiber_fiber_block *f);
+void kf_check_switch(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save,
+		     uint64_t load, bool for_good);
+void kf_check_arrive(void *fake);
+void kf_check_release(void *at);
+void kf_check_acquire(void *at);
+void kf_check_written(void *at, size_t size);
 
 /* arch */
 void kf_context_switch(__u64 *save, uint64_t load);

@@ -232,15 +232,27 @@ int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, ui
 int kf_park(uint64_t deadline)
 {
 	struct kf_worker *w = kf_fiber_worker();
+	struct kfiber_fiber_block *self;
+	int err;
 
-	return w ? kf_wait(w, KFIBER_PERMIT, deadline) : -EPERM;
+	if (!w)
+		return -EPERM;
+	self = w->current;
+	err = kf_wait(w, KFIBER_PERMIT, deadline);
+	if (!err && kf_is_checked())
+		kf_check_acquire(&self->word);
+	return err;
 }
 
 int kf_unpark(kf_fiber_t fiber)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
 
-	return d ? kf_wake(d, NULL, fiber, KFIBER_PERMIT) : -ESRCH;
+	if (!d)
+		return -ESRCH;
+	if (kf_is_checked() && kf_block(d, fiber))
+		kf_check_release(&kf_block(d, fiber)->word);
+	return kf_wake(d, NULL, fiber, KFIBER_PERMIT);
 }
 
 int kf_sleep(uint64_t ns)

@@ -22,8 +22,22 @@ static KF_OUT_OF_LINE void kf_set_errno(int value)
 	errno = value;
 }
 
+/*
+ * Leaves the stack for that of @to or, without one, the worker's own; returns
+ * when somebody comes back to it, unless @for_good.
+ */
+void kf_jump(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save, bool for_good)
+{
+	uint64_t load = to ? to->sp : w->sp;
+
+	if (kf_is_checked())
+		kf_check_switch(w, to, save, load, for_good);
+	else
+		kf_context_switch(save, load);
+}
+
 /* Enters the fiber @name; what runs now is saved at @save. */
-void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save)
+void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save, bool for_good)
 {
 	struct kfiber_fiber_block *f = &w->domain->fiber_blocks[name & KFIBER_INDEX_MASK];
 
@@ -31,7 +45,7 @@ void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save)
 	w->block->fiber = name;
 	f->processor = kf_read32(&w->block->processor);
 	kf_count(&kf_worker_processor(w)->block->switches);
-	kf_context_switch(save, f->sp);
+	kf_jump(w, f, save, for_good);
 }
 
 /* Does what the one that went wanted, and ends the critical section. */
@@ -72,6 +86,7 @@ KF_OUT_OF_LINE void kf_arrive(void)
 void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 {
 	struct kfiber_fiber_block *self = w->current;
+	bool for_good = after == KF_AFTER_EXIT;
 	int saved = kf_get_errno();
 	kf_fiber_t name = 0;
 	enum kf_pick pick = kf_pick_critical(w, &name);
@@ -89,11 +104,11 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 			kf_call_arm(w->domain, w->arm);
 			w->arm = 0;
 		}
-		kf_resume_critical(w, name, &self->sp);
+		kf_resume_critical(w, name, &self->sp, for_good);
 	} else {
 		w->current = NULL;
 		w->block->fiber = 0;
-		kf_context_switch(&self->sp, w->sp);
+		kf_jump(w, NULL, &self->sp, for_good);
 	}
 	kf_arrive();
 	kf_set_errno(saved);
@@ -106,5 +121,7 @@ void kf_stack_prepare(struct kf_domain *d, struct kfiber_fiber_block *f, void *(
 	uintptr_t base = d->arenas[f->stack_shift - KFIBER_STACK_SHIFT_MIN].base;
 	uintptr_t top = base + (((uintptr_t)f->slot + 1) << f->stack_shift);
 
+	if (kf_is_checked())
+		kf_check_spawn(d, f);
 	f->sp = kf_context_prepare(top, fn, arg);
 }

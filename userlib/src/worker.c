@@ -42,7 +42,7 @@ static void kf_worker_abandon_fiber(struct kf_worker *w)
 	if (!self)
 		return;
 	w->current = NULL;
-	kf_context_switch(&self->sp, w->sp);
+	kf_jump(w, NULL, &self->sp, false);
 }
 
 /*
@@ -144,7 +144,7 @@ static int kf_worker_loop(struct kf_worker *w)
 		if (need_spare && !kf_worker_spare_outside(w))
 			continue;
 		kf_delay(KF_DELAY_RESUME);
-		kf_resume_critical(w, name, &w->sp);
+		kf_resume_critical(w, name, &w->sp, false);
 		kf_arrive();
 	}
 }
@@ -165,6 +165,8 @@ int kf_worker_run(struct kf_worker *w)
 	if (!(w->domain->flags & KF_NO_FAULT_HANDLER))
 		kf_alt_stack_give(w);
 	kf_this_worker = w;
+	if (kf_is_checked())
+		kf_check_worker(w);
 	atomic_store_explicit(kf_atomic32(&w->block->critical), 1, memory_order_relaxed);
 	kf_worker_loop(w);
 	kf_delay(KF_DELAY_ENDED);

@@ -46,7 +46,8 @@ typedef uint64_t kf_fiber_t;
  * @size: sizeof(struct kf_config): lets the struct grow at its end
  * @processors: how many fibers run at once; 0: the CPUs this thread may run on
  * @max_workers: bound on threads; 0: 10000, as Go's
- * @max_fibers: bound on fibers alive at once; 0: 1048576
+ * @max_fibers: bound on fibers alive at once; 0: 1048576, or what a sanitizer or
+ *	valgrind has room for
  * @stack_bytes_max: bound on the memory of all stacks together; 0: none
  * @stack_size: addresses for a fiber's stack, guard included, a power of two
  *	from 16 KiB to 1 GiB; 0: 256 KiB. Memory is taken as it is used, in

@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Tests that sanitizers and valgrind understand a program with fibers. TAP 13.
+#
+# Each program of build/selftests/checkers is selftests/checkers/planted.c: built
+# for ASan and UBSan with the static library and with the shared one, for TSan,
+# and for nothing, to run in valgrind. Without a bug the checker must say nothing
+# at all. With one it must say what it is, and name the functions, innermost
+# first: a checker that has lost the stack names one at most.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+programs=$here/../build/selftests/checkers
+count=0
+said=
+status=0
+
+export ASAN_OPTIONS=detect_stack_use_after_return=1
+export UBSAN_OPTIONS=print_stacktrace=1
+# On some kernels there are addresses that gcc 12's TSan has no place for.
+readonly fixed_addresses=(setarch --addr-no-randomize)
+readonly memcheck=(valgrind -q --sim-hints=lax-ioctls)
+
+result()
+{
+	count=$((count + 1))
+	if [ "$1" = yes ]; then
+		echo "ok $count $2"
+	else
+		printf '# %s\n' "status $status" "${said//$'\n'/$'\n'# }"
+		echo "not ok $count $2"
+	fi
+}
+
+run()
+{
+	said=$("$@" 2>&1)
+	status=$?
+}
+
+# is_silent NAME COMMAND...: the last word says what the program does.
+is_silent()
+{
+	local good=no name=$1
+
+	run "${@:2}"
+	[ $status -eq 0 ] && [ -z "$said" ] && good=yes
+	result $good "$name: says nothing about ${!#}"
+}
+
+# finds NAME WHAT INNER OUTER COMMAND...: the two functions are beside each other.
+finds()
+{
+	local good=no name=$1 what=$2 inner=$3 outer=$4
+
+	run "${@:5}"
+	grep -q "$what" <<<"$said" && grep -A 1 " $inner " <<<"$said" | grep -q " $outer " && good=yes
+	result $good "$name: finds ${what#*: } in $inner"
+}
+
+check_asan()
+{
+	local program=$programs/$1
+
+	is_silent "$1" "$program" clean
+	ASAN_OPTIONS='' is_silent "$1 without its second stacks" "$program" clean
+	ASAN_OPTIONS='' is_silent "$1 without its second stacks" "$program" exits
+	finds "$1" 'AddressSanitizer: heap-use-after-free' use_freed_memory use_after_free \
+		"$program" use_after_free
+	finds "$1" 'AddressSanitizer: stack-buffer-overflow' write_past_frame overflows \
+		"$program" frame_overflow
+	finds "$1" 'AddressSanitizer: stack-use-after-return' use_left_frame returns_frame \
+		"$program" use_after_return
+	finds "$1" 'LeakSanitizer: detected memory leaks' allocate_and_forget forgets \
+		"$program" leak
+	finds "$1" 'runtime error: signed integer overflow' overflow_int adds \
+		"$program" undefined
+}
+
+check_tsan()
+{
+	local program=("${fixed_addresses[@]}" "$programs/tsan")
+
+	is_silent tsan "${program[@]}" clean
+	finds tsan 'ThreadSanitizer: data race' count_unlocked counts "${program[@]}" race
+	finds tsan 'ThreadSanitizer: heap-use-after-free' use_freed_memory use_after_free \
+		"${program[@]}" use_after_free
+}
+
+check_valgrind()
+{
+	if ! command -v valgrind >/dev/null; then
+		count=$((count + 2))
+		echo "ok $((count - 1)) valgrind: clean # SKIP valgrind is not installed"
+		echo "ok $count valgrind: planted # SKIP valgrind is not installed"
+		return
+	fi
+	is_silent valgrind "${memcheck[@]}" "$programs/plain" clean
+	finds valgrind 'depends on uninitialised value' branch_on_nothing reads_nothing \
+		"${memcheck[@]}" "$programs/plain" uninitialised
+	finds valgrind 'Invalid read' use_freed_memory use_after_free \
+		"${memcheck[@]}" "$programs/plain" use_after_free
+}
+
+echo 'TAP version 13'
+check_asan asan
+check_asan asan-shared
+check_tsan
+check_valgrind
+echo "1..$count"
