@@ -290,6 +290,14 @@ fuzz: build/selftests/fuzz/fuzz module-debug ## Fuzz the module for FUZZ_SECONDS
 		--corpus selftests/fuzz/corpus --write build/fuzz/corpus \
 		--last build/fuzz/last --unreached build/fuzz/unreached
 
+# All kernels, everything for as long as KFIBER_SECONDS and FUZZ_SECONDS say.
+.PHONY: check-long
+check-long: ## The same on every kernel, then stress, mutants and fuzzing
+	KFIBER_SLOW=1 KFIBER_CHECK_TIMEOUT=7200 tools/check 6.12 6.1 6.12-rt 6.1-rt debug
+	$(MAKE) --no-print-directory stress KERNEL=debug
+	$(MAKE) --no-print-directory fuzz
+	$(MAKE) --no-print-directory mutants
+
 .PHONY: check-static
 check-static: ## Check the sources only
 	tools/check-static
