@@ -64,7 +64,7 @@ __attribute__((noinline)) static void outer_wait(long number)
 	if (report && number < MARKED)
 		report->marks[number] = mark;
 	inner_wait(mark);
-	__asm__ volatile("" : : "r" (mark) : "memory");
+	__asm__ volatile("" : : "r" (mark), "r" (number) : "memory");
 }
 
 static void *parked(void *number)
