@@ -800,11 +800,12 @@ static void forks(void)
 
 /*
  * The thread that called kf_run() is held in a system call: it must not die. That
- * goes on until the others are done, and is no progress.
+ * goes on until the others are done, and is no progress. Who is alone may never come
+ * to that thread, so this does not insist.
  */
 static void *hold_first_thread(void *arg)
 {
-	while (syscall(SYS_gettid) != getpid())
+	while (syscall(SYS_gettid) != getpid() && !atomic_load(&stop))
 		kf_sleep(50 * US);
 	while (!atomic_load(&stop))
 		usleep(500);
