@@ -82,6 +82,10 @@ static void growth_after_a_jump(struct kunit *test)
 	g = kf_growth(16, 60, 4, 16);
 	KUNIT_EXPECT_EQ(test, g.first, 16);
 	KUNIT_EXPECT_EQ(test, g.count, 1);
+	/* The lowest page, given back by its owner, is put in alone. */
+	g = kf_growth(17, 17, 8, 16);
+	KUNIT_EXPECT_EQ(test, g.first, 17);
+	KUNIT_EXPECT_EQ(test, g.count, 1);
 	/* A hole between is filled page by page. */
 	g = kf_growth(40, 17, 8, 16);
 	KUNIT_EXPECT_EQ(test, g.first, 40);

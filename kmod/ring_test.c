@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* KUnit: the rings of ring.h. */
 #include <kunit/test.h>
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/slab.h>
 
@@ -205,16 +206,25 @@ static void ring_hostile_indexes(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, memchr_inv(r->b->inbox, 0, sizeof(r->b->inbox)));
 }
 
-/* A producer and a thief at the same time: each fiber comes out once. */
-enum { RACE_ITEMS = 200000 };
+/*
+ * A producer and a thief at the same time: each fiber comes out once. With a ring
+ * that is broken this could go on for ever: then it ends with too few.
+ */
+enum { RACE_ITEMS = 200000, RACE_SECONDS = 60 };
 
 struct race {
 	struct rings *r;
 	struct completion done;
+	unsigned long deadline;
 	u64 sum;
 	u32 count;
 	bool end;
 };
+
+static bool race_is_over(const struct race *race)
+{
+	return time_after(jiffies, race->deadline);
+}
 
 static int race_thief(void *arg)
 {
@@ -227,11 +237,11 @@ static int race_thief(void *arg)
 		u32 stolen;
 
 		end = smp_load_acquire(&race->end);	/* pairs with the producer's */
-		while ((fiber = kf_ring_steal(&r->from, &r->to, &stolen))) {
+		while (!race_is_over(race) && (fiber = kf_ring_steal(&r->from, &r->to, &stolen))) {
 			do {
 				race->sum += fiber;
 				race->count++;
-			} while ((fiber = kf_ring_pop(&r->to)));
+			} while (!race_is_over(race) && (fiber = kf_ring_pop(&r->to)));
 		}
 		cond_resched();
 	}
@@ -247,10 +257,11 @@ static void ring_steal_against_pop(struct kunit *test)
 	u32 count = 0;
 
 	init_completion(&race.done);
+	race.deadline = jiffies + RACE_SECONDS * HZ;
 	thief = kthread_run(race_thief, &race, "kf_ring_thief");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(thief));
 	for (i = 1; i <= RACE_ITEMS; i++) {
-		while (!kf_ring_push(&race.r->from, i))
+		while (!kf_ring_push(&race.r->from, i) && !race_is_over(&race))
 			cond_resched();
 		if (i % 3)
 			continue;
