@@ -36,7 +36,7 @@ static void *sorting_fiber(void *arg)
 
 static void *once_fiber(void *arg)
 {
-	pthread_once_t once = PTHREAD_ONCE_INIT;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, fault);
 	return NULL;

@@ -31,7 +31,7 @@ struct death {
 static inline size_t read_all(int fd, char *to, size_t size)
 {
 	size_t done = 0;
-	char rest[512];
+	char rest[512] = "";
 	ssize_t n;
 
 	while ((n = read(fd, done < size ? to + done : rest,

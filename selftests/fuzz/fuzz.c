@@ -21,7 +21,7 @@
 #include "run.h"
 
 /* Programs between two times that the module is looked after. */
-#define LOOK_AFTER 64
+#define LOOK_AFTER 64u
 
 /* How often a program is run again to see which new points are no accident. */
 #define CONFIRM_RUNS 2

@@ -14,10 +14,10 @@ static inline uint64_t random_next(uint64_t *state)
 	return *state * 0x2545f4914f6cdd1dull;
 }
 
-/* From 0 to @bound - 1; @bound is not 0. */
+/* From 0 to @bound - 1; 0 if that is nothing. */
 static inline uint64_t random_below(uint64_t *state, uint64_t bound)
 {
-	return (random_next(state) >> 16) % bound;
+	return bound ? (random_next(state) >> 16) % bound : 0;
 }
 
 /* True once in @n times. */

@@ -67,7 +67,7 @@ static bool kf_is_in(const Elf64_Sym *s, uintptr_t value)
 static bool kf_table_find(int fd, const Elf64_Shdr *table, uintptr_t value, Elf64_Sym *symbol)
 {
 	size_t left = table->sh_size / sizeof(*symbol);
-	Elf64_Sym some[KF_SYMBOLS_READ];
+	Elf64_Sym some[KF_SYMBOLS_READ] = { 0 };
 	uint64_t offset = table->sh_offset;
 	size_t i, n;
 
