@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "slow.h"
 
-/* As many as a slow kernel can: KFIBER_SLOW says that it is one. */
-enum { FIBERS_MAX = 10000, FIBERS_SLOW = 1000 };
+enum { FIBERS_MAX = 10000 };
 
-static int nr_fibers(void)
+static long nr_fibers(void)
 {
-	return getenv("KFIBER_SLOW") ? FIBERS_SLOW : FIBERS_MAX;
+	return slowly(FIBERS_MAX);
 }
 
 static int run(unsigned int processors, unsigned int workers, int (*fn)(void *), void *arg)

@@ -21,6 +21,7 @@
 
 #include "kselftest_harness.h"
 #include "run.h"
+#include "slow.h"
 
 /* For the tests that may take longer than the harness allows by itself. */
 FIXTURE(slow)
@@ -96,7 +97,7 @@ static int every_state(void *arg)
 	};
 	int i;
 
-	for (i = 0; i < 60; i++)
+	for (i = 0; i < slowly(60); i++)
 		if (kf_spawn(NULL, NULL, kinds[i % 6], NULL))
 			return -1;
 	return 0;
@@ -398,7 +399,7 @@ TEST_F_TIMEOUT(slow, a_hundred_runs_leave_nothing, 120)
 	fds = count_entries("/proc/self/fd");
 	threads = threads_left(3);	/* itself, "." and ".." */
 	maps = count_lines("/proc/self/maps");
-	for (i = 0; i < 100; i++)
+	for (i = 0; i < slowly(100); i++)
 		ASSERT_EQ(0, run(2, use_some, NULL));
 	ASSERT_EQ(fds, count_entries("/proc/self/fd"));
 	ASSERT_EQ(threads, threads_left(threads));

@@ -18,6 +18,7 @@
 #include "kselftest_harness.h"
 #include "death.h"
 #include "run.h"
+#include "slow.h"
 
 #define KIB 1024ul
 
@@ -610,10 +611,10 @@ TEST(the_signal_mask_is_the_workers_again)
 static int many_first(void *arg)
 {
 	struct kf_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
-	int i;
+	long i, many = slowly(MANY);
 
-	for (i = 0; i < MANY; i++) {
-		if (i == MANY / 10)
+	for (i = 0; i < many; i++) {
+		if (i == many / 10)
 			kf_stats(&before);
 		if (i % 2) {
 			if (CONTAINED(deep_fiber) != -EFAULT)

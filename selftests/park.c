@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 
 #include "kselftest_harness.h"
+#include "slow.h"
 #include "run.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
@@ -152,7 +153,7 @@ FIXTURE_TEARDOWN(processors)
 
 TEST_F_TIMEOUT(processors, ping_pong_a_million_times, 120)
 {
-	ASSERT_EQ(0, run(variant->n, ping_pong, (void *)variant->rounds));
+	ASSERT_EQ(0, run(variant->n, ping_pong, (void *)slowly(variant->rounds)));
 }
 
 /* A plain thread and a fiber: the thread waits for the fiber's count. */
@@ -195,7 +196,7 @@ static int parked_by_fiber(void *arg)
 
 TEST_F_TIMEOUT(processors, plain_thread_unparks, 120)
 {
-	struct thread_pair p = { .rounds = 100000 };
+	struct thread_pair p = { .rounds = slowly(100000) };
 	pthread_t thread;
 	void *value;
 
@@ -217,11 +218,11 @@ static _Atomic kf_fiber_t receiver;
 
 static void *send_messages(void *arg)
 {
-	int i;
+	long i, n = slowly(MESSAGES);
 
 	while (!atomic_load(&receiver))
 		sched_yield();
-	for (i = 0; i < MESSAGES; i++) {
+	for (i = 0; i < n; i++) {
 		atomic_fetch_add(&messages, 1);
 		kf_unpark(receiver);
 	}
@@ -238,7 +239,7 @@ static int receive_messages(void *arg)
 		if (kf_spawn(&senders[i], NULL, send_messages, NULL))
 			return -1;
 	atomic_store(&receiver, kf_self());
-	while (seen < 2 * SENDERS * MESSAGES) {
+	while (seen < 2 * SENDERS * slowly(MESSAGES)) {
 		if (kf_park(KF_FOREVER))
 			return -2;
 		seen += atomic_exchange(&messages, 0);
