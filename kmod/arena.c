@@ -47,6 +47,7 @@
 #include "growth.h"
 #include "internal.h"
 #include "map.h"
+#include "trace.h"
 #include "word.h"
 
 /* Pages that are allocated and put in together; bounds the kernel's stack. */
@@ -68,7 +69,7 @@ static struct page *kf_alloc_first_page(struct kf_domain *d, bool touched)
 {
 	struct page *page = alloc_page(KF_GFP_EASY);
 
-	if (!page && kf_trim_try(d))
+	if (!page && kf_trim_try(d, KF_TRIM_SHORT))
 		page = alloc_page(KF_GFP_EASY);
 	if (!page && touched)
 		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
@@ -158,11 +159,15 @@ static void kf_publish_pages(struct kf_fiber *f, u32 pages)
 		WRITE_ONCE(block->stack_high, pages);
 }
 
-static void kf_count_growth(struct kf_fiber *f, u32 first, int pages)
+/* Return: how many pages the stack has now. */
+static u32 kf_count_growth(struct kf_fiber *f, u32 first, int pages)
 {
-	kf_publish_pages(f, atomic_add_return(pages, &f->pages));
+	u32 after = atomic_add_return(pages, &f->pages);
+
+	kf_publish_pages(f, after);
 	if (first < READ_ONCE(f->low_page))
 		WRITE_ONCE(f->low_page, first);
+	return after;
 }
 
 /* A stack has @pages less. */
@@ -174,13 +179,14 @@ void kf_arena_uncharge(struct kf_fiber *f, u32 pages)
 
 /*
  * From the touched page downwards; what fails after the first batch is luxury.
- * @touched: somebody waits for the topmost and cannot be told that it is not there.
+ * @touched: where; somebody waits for the topmost and cannot be told that it is not
+ * there. 0: nowhere.
  * Return: KFIBER_REFUSED_*.
  */
 static u32 kf_grow(struct vm_area_struct *vma, unsigned long base, struct kf_fiber *f,
-		   const struct kf_growth *g, bool touched)
+		   const struct kf_growth *g, unsigned long touched)
 {
-	u32 left = g->count, why = KFIBER_REFUSED_NONE;
+	u32 left = g->count, why = KFIBER_REFUSED_NONE, grown = 0, after = 0;
 	int done = 0;
 
 	while (left) {
@@ -190,8 +196,11 @@ static u32 kf_grow(struct vm_area_struct *vma, unsigned long base, struct kf_fib
 		if (done < 0)
 			break;
 		left -= n;
-		kf_count_growth(f, g->first + left, done);
+		after = kf_count_growth(f, g->first + left, done);
+		grown += done;
 	}
+	if (grown)
+		trace_kfiber_stack_grow(f, after - grown, after, touched);
 	if (left < g->count || done >= 0)
 		return KFIBER_REFUSED_NONE;
 	return why ?: KFIBER_REFUSED_MEMORY;
@@ -288,6 +297,7 @@ static vm_fault_t kf_refuse(const struct kf_touch *t, u32 why, vm_fault_t ret)
 	WRITE_ONCE(f->refused_page, t->place.page);
 	WRITE_ONCE(f->refusal, why);
 	atomic64_inc(&t->d->stack_refused);
+	trace_kfiber_stack_refuse(t->d, f, f->stack_shift, f->slot, why, t->vmf->real_address);
 	return ret;
 }
 
@@ -310,8 +320,8 @@ static vm_fault_t kf_arena_grow(struct kf_touch *t)
 		g = kf_growth_clip(g, (t->vmf->vma->vm_start - t->base) >> PAGE_SHIFT);
 	kf_note_base(t->d, f->stack_shift, t->base - ((unsigned long)f->slot << f->stack_shift));
 	if (kf_account_tight(t->d))
-		kf_trim_try(t->d);
-	why = kf_grow(t->vmf->vma, t->base, f, &g, true);
+		kf_trim_try(t->d, KF_TRIM_TIGHT);
+	why = kf_grow(t->vmf->vma, t->base, f, &g, t->vmf->real_address);
 	kf_account_look(t->d);
 	if (why)
 		return kf_refuse(t, why, why == KFIBER_REFUSED_MEMORY ? VM_FAULT_OOM : VM_FAULT_SIGBUS);
@@ -337,6 +347,8 @@ static vm_fault_t kf_arena_fault(struct vm_fault *vmf)
 	t.f = xa_load(&t.d->arenas[shift - KFIBER_STACK_SHIFT_MIN].slots, t.place.slot);
 	if (!t.f) {
 		atomic64_inc(&t.d->stack_refused);
+		trace_kfiber_stack_refuse(t.d, NULL, shift, t.place.slot, KFIBER_REFUSED_FREE,
+					  vmf->real_address);
 		return VM_FAULT_SIGSEGV;
 	}
 	t.floor = kf_growth_floor(shift, kf_guard(shift, t.d->guard_bytes),
@@ -455,6 +467,7 @@ static int kf_start_locked(struct kf_domain *d, struct kf_fiber *f, u32 pages)
 	u32 floor = kf_growth_floor(f->stack_shift, kf_guard(f->stack_shift, d->guard_bytes),
 				    READ_ONCE(kf_fiber_block(f)->stack_limit));
 	struct kf_growth g;
+	u32 why;
 
 	if (!vma)
 		return -ENXIO;
@@ -462,14 +475,11 @@ static int kf_start_locked(struct kf_domain *d, struct kf_fiber *f, u32 pages)
 		return 0;
 	g.count = min(pages - have, top - floor);
 	g.first = top - g.count;
-	switch (kf_grow(vma, kf_slot_address(d, f), f, &g, false)) {
-	case KFIBER_REFUSED_NONE:
+	why = kf_grow(vma, kf_slot_address(d, f), f, &g, 0);
+	if (!why || have)
 		return 0;
-	case KFIBER_REFUSED_MEMORY:
-		return have ? 0 : -ENOMEM;
-	default:
-		return have ? 0 : -EAGAIN;
-	}
+	trace_kfiber_stack_refuse(d, f, f->stack_shift, f->slot, why, 0);
+	return why == KFIBER_REFUSED_MEMORY ? -ENOMEM : -EAGAIN;
 }
 
 /**
@@ -488,7 +498,7 @@ int kf_arena_start(struct kf_domain *d, struct kfiber_start *args)
 	if (!f || !kf_word_is(READ_ONCE(kf_fiber_block(f)->word), args->fiber, KFIBER_FREE))
 		return -ENOENT;
 	if (kf_account_tight(d))
-		kf_trim_try(d);
+		kf_trim_try(d, KF_TRIM_TIGHT);
 	mmap_read_lock(current->mm);
 	err = kf_start_locked(d, f, args->pages);
 	mmap_read_unlock(current->mm);
@@ -522,7 +532,7 @@ int kf_arena_query(struct kf_domain *d, struct kfiber_stack *args)
 	if (!f)
 		return -ENOENT;
 	block = kf_fiber_block(f);
-	args->fiber = kf_name(kf_name_generation(READ_ONCE(block->word)), f->index);
+	args->fiber = kf_fiber_name(f);
 	args->stack_shift = f->stack_shift;
 	args->slot = f->slot;
 	args->guard = kf_guard(f->stack_shift, d->guard_bytes);

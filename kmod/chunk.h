@@ -6,6 +6,7 @@
 #include <linux/container_of.h>
 
 #include "internal.h"
+#include "word.h"
 
 /* Where in domain.chunks the fiber is. */
 static inline u32 kf_chunk_number(u32 index)
@@ -24,6 +25,12 @@ static inline struct kfiber_fiber_block *kf_fiber_block(struct kf_fiber *f)
 	struct kf_fiber_chunk *chunk = container_of(f - i, struct kf_fiber_chunk, fibers[0]);
 
 	return &chunk->blocks[i];
+}
+
+/* What a fiber's block says that it is called now. */
+static inline u64 kf_fiber_name(struct kf_fiber *f)
+{
+	return kf_name(kf_name_generation(READ_ONCE(kf_fiber_block(f)->word)), f->index);
 }
 
 #endif /* KF_CHUNK_H */

@@ -64,6 +64,7 @@ struct kf_domain *kf_domain_create(struct inode *inode)
 	mmgrab(current->mm);
 	d->mm = current->mm;
 	d->files = current->files;
+	d->owner = task_tgid_nr(current);
 	mutex_init(&d->setup_mutex);
 	mutex_init(&d->fiber_mutex);
 	xa_init_flags(&d->workers, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);

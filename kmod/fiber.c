@@ -158,8 +158,7 @@ int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
 			err = PTR_ERR(f);
 			break;
 		}
-		names[done] = kf_name(kf_name_generation(READ_ONCE(kf_fiber_block(f)->word)),
-				      f->index);
+		names[done] = kf_fiber_name(f);
 	}
 	mutex_unlock(&d->fiber_mutex);
 	return done ? done : err;

@@ -15,6 +15,7 @@
  *   arena.c      stacks and their page faults
  *   trim.c       pages that stacks do not need go back
  *   fork.c       the one stack that a forked child gets
+ *   trace.c      trace points: trace.h
  *   delay.c      delay points, in test builds only
  *
  * What can be computed or decided without taking a lock is in headers, inline,
@@ -229,12 +230,22 @@ struct kf_worker {
 	struct rcu_head rcu;
 };
 
+/* Why stacks are trimmed; trace.h has what it is called. */
+enum kf_trim_why {
+	KF_TRIM_ASKED,		/* KFIBER_IOC_TRIM */
+	KF_TRIM_AGE,		/* what was seen before, and is the same still */
+	KF_TRIM_SHRINKER,	/* the machine is short of memory */
+	KF_TRIM_TIGHT,		/* the cgroup is nearly full */
+	KF_TRIM_SHORT,		/* a stack found no memory to grow */
+};
+
 /**
  * struct kf_domain - one open of the device
  * @ref: the file's, and one for each worker
  * @mm: whose domain this is; held with mmgrab, so the pointer stays unique
  * @files: the file table that opened it: closing there ends the domain; an
  *	identity, never followed
+ * @owner: process id of who opened it, for trace points only
  * @setup_mutex: serialises SETUP
  * @ready: SETUP is done; store-release, load-acquire. What follows is immutable
  *	after it unless something else is said
@@ -311,6 +322,7 @@ struct kf_domain {
 	struct kref ref;
 	struct mm_struct *mm;
 	void *files;
+	pid_t owner;
 	struct mutex setup_mutex;	/* SETUP */
 	bool ready;
 
@@ -484,7 +496,7 @@ void kf_trim_exit(void);
 void kf_trim_domain_init(struct kf_domain *d, struct inode *inode);
 void kf_trim_domain_exit(struct kf_domain *d);
 u64 kf_trim_domain(struct kf_domain *d);
-bool kf_trim_try(struct kf_domain *d);
+bool kf_trim_try(struct kf_domain *d, enum kf_trim_why why);
 void kf_trim_grown(struct kf_domain *d);
 
 /* fork.c */

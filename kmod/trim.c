@@ -43,6 +43,7 @@
 #include "compat.h"
 #include "growth.h"
 #include "internal.h"
+#include "trace.h"
 #include "word.h"
 
 /* Fibers that are looked at before the locks are let go. */
@@ -63,15 +64,17 @@ static DEFINE_MUTEX(kf_trim_lock);
  * struct kf_trim - a pass over the fibers of a domain
  * @d: the domain
  * @mm: its memory, alive
- * @aged: only what the previous pass has seen the same way
+ * @why: KF_TRIM_AGE: only what the previous pass has seen the same way
  * @later: out: another pass may find more
+ * @fibers: out: how many were looked at
  * @pages: out: how many were freed
  */
 struct kf_trim {
 	struct kf_domain *d;
 	struct mm_struct *mm;
-	bool aged;
+	enum kf_trim_why why;
 	bool later;
+	u32 fibers;
 	u64 pages;
 };
 
@@ -162,7 +165,7 @@ static u32 kf_trim_keep(const struct kf_fiber *f, u64 sp)
 /* Has the pass before seen it like this? Then it is aged, now. */
 static bool kf_trim_is_aged(struct kf_trim *t, struct kf_fiber *f, u64 seen)
 {
-	if (!t->aged || f->seen_sp == seen)
+	if (t->why != KF_TRIM_AGE || f->seen_sp == seen)
 		return true;
 	f->seen_sp = seen;
 	t->later = true;
@@ -210,6 +213,7 @@ static void kf_trim_batch_locked(struct kf_trim *t, u32 first, u32 end)
 
 		kf_trim_fiber_locked(t, kf_chunk_fiber(chunk, i));
 	}
+	t->fibers += end - first;
 }
 
 static void kf_trim_finish(struct kf_trim *t)
@@ -217,6 +221,7 @@ static void kf_trim_finish(struct kf_trim *t)
 	atomic64_add(t->pages, &t->d->stack_trimmed);
 	t->later |= kf_account_look(t->d);
 	mmput_async(t->mm);
+	trace_kfiber_stack_trim(t->d, t->why, t->fibers, t->pages);
 }
 
 /* Context: may sleep. */
@@ -250,24 +255,25 @@ static void kf_trim_all(struct kf_trim *t)
  */
 u64 kf_trim_domain(struct kf_domain *d)
 {
-	struct kf_trim t = { .d = d };
+	struct kf_trim t = { .d = d, .why = KF_TRIM_ASKED };
 
 	kf_trim_all(&t);
 	return t.pages;
 }
 
-static u32 kf_trim_try_some(struct kf_trim *t, u32 nr);
+static void kf_trim_try_some(struct kf_trim *t, u32 nr);
 
 /**
- * kf_trim_try() - the same for a page fault that finds no memory
+ * kf_trim_try() - the same for a stack that is to grow where memory is short
  * @d: a domain that is set up
+ * @why: KF_TRIM_TIGHT, KF_TRIM_SHORT
  *
  * Context: page fault; does not wait for the locks that others may hold.
  * Return: true if pages were freed.
  */
-bool kf_trim_try(struct kf_domain *d)
+bool kf_trim_try(struct kf_domain *d, enum kf_trim_why why)
 {
-	struct kf_trim t = { .d = d };
+	struct kf_trim t = { .d = d, .why = why };
 
 	kf_trim_try_some(&t, U32_MAX / 2);
 	return t.pages;
@@ -278,7 +284,7 @@ bool kf_trim_try(struct kf_domain *d)
 static void kf_trim_age_work(struct work_struct *work)
 {
 	struct kf_domain *d = container_of(to_delayed_work(work), struct kf_domain, age_work);
-	struct kf_trim t = { .d = d, .aged = true };
+	struct kf_trim t = { .d = d, .why = KF_TRIM_AGE };
 
 	/* Who grows a stack from here on arms again. */
 	xchg(&d->age_armed, false);
@@ -323,20 +329,15 @@ static unsigned long kf_trim_shrink_count(struct shrinker *s, struct shrink_cont
 	return count ?: SHRINK_EMPTY;
 }
 
-/*
- * Looks at the next @nr fibers; the locks may be held by the one that waits for
- * memory. Return: how many were looked at.
- */
-static u32 kf_trim_try_some(struct kf_trim *t, u32 nr)
+/* Looks at the next @nr fibers; the locks may be held by the one that waits for memory. */
+static void kf_trim_try_some(struct kf_trim *t, u32 nr)
 {
 	struct kf_domain *d = t->d;
 	u32 first, end;
 
 	if (!mmget_not_zero(d->mm))
-		return 0;
+		return;
 	t->mm = d->mm;
-	first = 0;
-	end = 0;
 	if (!mmap_read_trylock(t->mm))
 		goto out;
 	if (mutex_trylock(&d->fiber_mutex)) {
@@ -349,7 +350,6 @@ static u32 kf_trim_try_some(struct kf_trim *t, u32 nr)
 	mmap_read_unlock(t->mm);
 out:
 	kf_trim_finish(t);
-	return end - first;
 }
 
 static unsigned long kf_trim_shrink_scan(struct shrinker *s, struct shrink_control *sc)
@@ -360,9 +360,10 @@ static unsigned long kf_trim_shrink_scan(struct shrinker *s, struct shrink_contr
 	if (!mutex_trylock(&kf_trim_lock))
 		return SHRINK_STOP;
 	list_for_each_entry(d, &kf_domains, domains_link) {
-		struct kf_trim t = { .d = d };
+		struct kf_trim t = { .d = d, .why = KF_TRIM_SHRINKER };
 
-		left -= kf_trim_try_some(&t, min_t(unsigned long, left, U32_MAX / 2));
+		kf_trim_try_some(&t, min_t(unsigned long, left, U32_MAX / 2));
+		left -= t.fibers;
 		freed += t.pages;
 		if (!left)
 			break;

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Trace points: what becomes of stacks. What they say is for people and their
+ * tools; Documentation/usage.rst shows how to look at it.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM kfiber
+
+#if !defined(KF_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define KF_TRACE_H
+
+#include <linux/tracepoint.h>
+
+#include "chunk.h"
+#include "internal.h"
+
+/* Names are as user space sees them: generation above, index below. */
+TRACE_EVENT(kfiber_stack_grow,
+	TP_PROTO(struct kf_fiber *f, u32 before, u32 after, unsigned long address),
+	TP_ARGS(f, before, after, address),
+
+	TP_STRUCT__entry(
+		__field(u64,		fiber)
+		__field(unsigned long,	address)
+		__field(pid_t,		owner)
+		__field(u32,		stack_shift)
+		__field(u32,		slot)
+		__field(u32,		before)
+		__field(u32,		after)
+	),
+
+	TP_fast_assign(
+		__entry->owner = f->domain->owner;
+		__entry->fiber = kf_fiber_name(f);
+		__entry->stack_shift = f->stack_shift;
+		__entry->slot = f->slot;
+		__entry->before = before;
+		__entry->after = after;
+		__entry->address = address;
+	),
+
+	/* address=0: nobody touched it, KFIBER_IOC_START asked. */
+	TP_printk("owner=%d fiber=%#llx stack_shift=%u slot=%u before=%u after=%u address=%#lx",
+		  __entry->owner, __entry->fiber, __entry->stack_shift, __entry->slot,
+		  __entry->before, __entry->after, __entry->address)
+);
+
+/* @f: NULL if there has never been a fiber in the slot */
+TRACE_EVENT(kfiber_stack_refuse,
+	TP_PROTO(struct kf_domain *d, struct kf_fiber *f, u32 stack_shift, u32 slot, u32 reason,
+		 unsigned long address),
+	TP_ARGS(d, f, stack_shift, slot, reason, address),
+
+	TP_STRUCT__entry(
+		__field(u64,		fiber)
+		__field(unsigned long,	address)
+		__field(pid_t,		owner)
+		__field(u32,		stack_shift)
+		__field(u32,		slot)
+		__field(u32,		pages)
+		__field(u32,		reason)
+	),
+
+	TP_fast_assign(
+		__entry->owner = d->owner;
+		__entry->fiber = f ? kf_fiber_name(f) : 0;
+		__entry->stack_shift = stack_shift;
+		__entry->slot = slot;
+		__entry->pages = f ? atomic_read(&f->pages) : 0;
+		__entry->reason = reason;
+		__entry->address = address;
+	),
+
+	TP_printk("owner=%d fiber=%#llx stack_shift=%u slot=%u pages=%u reason=%s address=%#lx",
+		  __entry->owner, __entry->fiber, __entry->stack_shift, __entry->slot,
+		  __entry->pages,
+		  __print_symbolic(__entry->reason,
+				   { KFIBER_REFUSED_GUARD, "guard" },
+				   { KFIBER_REFUSED_LIMIT, "limit" },
+				   { KFIBER_REFUSED_OWNER, "owner" },
+				   { KFIBER_REFUSED_DOMAIN, "domain" },
+				   { KFIBER_REFUSED_USER, "user" },
+				   { KFIBER_REFUSED_MEMORY, "memory" },
+				   { KFIBER_REFUSED_FREE, "free" }),
+		  __entry->address)
+);
+
+/* So that tools which read the format know the numbers. */
+TRACE_DEFINE_ENUM(KF_TRIM_ASKED);
+TRACE_DEFINE_ENUM(KF_TRIM_AGE);
+TRACE_DEFINE_ENUM(KF_TRIM_SHRINKER);
+TRACE_DEFINE_ENUM(KF_TRIM_TIGHT);
+TRACE_DEFINE_ENUM(KF_TRIM_SHORT);
+
+/* A pass over the fibers of a domain, or as many of them as were asked for. */
+TRACE_EVENT(kfiber_stack_trim,
+	TP_PROTO(struct kf_domain *d, enum kf_trim_why why, u32 fibers, u64 pages),
+	TP_ARGS(d, why, fibers, pages),
+
+	TP_STRUCT__entry(
+		__field(u64,		pages)
+		__field(pid_t,		owner)
+		__field(u32,		why)
+		__field(u32,		fibers)
+	),
+
+	TP_fast_assign(
+		__entry->owner = d->owner;
+		__entry->why = why;
+		__entry->fibers = fibers;
+		__entry->pages = pages;
+	),
+
+	TP_printk("owner=%d why=%s fibers=%u pages=%llu",
+		  __entry->owner,
+		  __print_symbolic(__entry->why,
+				   { KF_TRIM_ASKED, "ioctl" },
+				   { KF_TRIM_AGE, "age" },
+				   { KF_TRIM_SHRINKER, "shrinker" },
+				   { KF_TRIM_TIGHT, "tight" },
+				   { KF_TRIM_SHORT, "short" }),
+		  __entry->fibers, __entry->pages)
+);
+
+#endif /* KF_TRACE_H */
+
+/* This file is read several times; Kbuild says where it is. */
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>
