@@ -127,22 +127,42 @@ static bool kf_worker_spare_outside(struct kf_worker *w)
 	return kf_read32(&w->block->processor) != KFIBER_NO_PROCESSOR;
 }
 
+/*
+ * The fiber that went found nothing to run after it, but may have woken somebody by
+ * going: the one that joins it. Return: false if the module is to be asked.
+ */
+static bool kf_worker_pick(struct kf_worker *w, kf_fiber_t *name)
+{
+	if (kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR || w->arm)
+		return false;
+	return kf_pick_critical(w, name) == KF_PICKED;
+}
+
+/* Asks for a fiber. Return: 0; -EINTR to try again; an error when the domain has ended. */
+static int kf_worker_ask(struct kf_worker *w, kf_fiber_t *name)
+{
+	bool need_spare;
+	int err;
+
+	kf_delay(KF_DELAY_NEXT);
+	err = kf_call_next(w, name, &need_spare);
+	if (!err && need_spare && !kf_worker_spare_outside(w))
+		return -EINTR;
+	return err;
+}
+
 /* Runs fibers until the domain ends. */
 static int kf_worker_loop(struct kf_worker *w)
 {
 	kf_fiber_t name;
-	bool need_spare;
 	int err;
 
 	for (;;) {
-		kf_delay(KF_DELAY_NEXT);
-		err = kf_call_next(w, &name, &need_spare);
+		err = kf_worker_pick(w, &name) ? 0 : kf_worker_ask(w, &name);
 		if (err == -EINTR)
 			continue;
 		if (err)
 			return err;
-		if (need_spare && !kf_worker_spare_outside(w))
-			continue;
 		kf_delay(KF_DELAY_RESUME);
 		kf_resume_critical(w, name, &w->sp, false);
 		kf_arrive();
