@@ -109,6 +109,7 @@ static const struct abi_field kfiber_setup_fields[] = {
 	FIELD(kfiber_setup, reserved, 20, 4),
 	FIELD(kfiber_setup, stack_bytes_max, 24, 8),
 	FIELD(kfiber_setup, guard_bytes, 32, 8),
+	FIELD(kfiber_setup, pool_bytes, 40, 8),
 };
 
 static const struct abi_field kfiber_simple_fields[] = {
@@ -161,6 +162,16 @@ static const struct abi_field kfiber_stats_fields[] = {
 	FIELD(kfiber_stats, next_calls, 104, 8),
 	FIELD(kfiber_stats, deaths, 112, 8),
 	FIELD(kfiber_stats, stack_trimmed, 120, 8),
+	FIELD(kfiber_stats, stack_grown, 128, 8),
+	FIELD(kfiber_stats, stack_starts, 136, 8),
+	FIELD(kfiber_stats, stack_dropped, 144, 8),
+	FIELD(kfiber_stats, stack_used, 152, 8),
+	FIELD(kfiber_stats, stack_idle, 160, 8),
+	FIELD(kfiber_stats, pool_pages, 168, 8),
+	FIELD(kfiber_stats, pool_warm, 176, 8),
+	FIELD(kfiber_stats, pool_cold, 184, 8),
+	FIELD(kfiber_stats, pool_made, 192, 8),
+	FIELD(kfiber_stats, time, 200, 8),
 };
 
 static const struct abi_field kfiber_trim_fields[] = {
@@ -206,12 +217,12 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_worker_block, 64),
 	STRUCT(kfiber_fiber_block, 128),
 	STRUCT(kfiber_query, 24),
-	STRUCT(kfiber_setup, 40),
+	STRUCT(kfiber_setup, 48),
 	STRUCT(kfiber_simple, 16),
 	STRUCT(kfiber_next, 32),
 	STRUCT(kfiber_kick, 8),
 	STRUCT(kfiber_fibers, 24),
-	STRUCT(kfiber_stats, 128),
+	STRUCT(kfiber_stats, 208),
 	STRUCT(kfiber_trim, 16),
 	STRUCT(kfiber_stack, 64),
 	STRUCT(kfiber_watch, 16),

@@ -199,8 +199,10 @@ static u32 kf_grow(struct vm_area_struct *vma, unsigned long base, struct kf_fib
 		after = kf_count_growth(f, g->first + left, done);
 		grown += done;
 	}
-	if (grown)
+	if (grown) {
+		atomic64_add(grown, &f->domain->stack_grown);
 		trace_kfiber_stack_grow(f, after - grown, after, touched);
+	}
 	if (left < g->count || done >= 0)
 		return KFIBER_REFUSED_NONE;
 	return why ?: KFIBER_REFUSED_MEMORY;
@@ -476,6 +478,8 @@ static int kf_start_locked(struct kf_domain *d, struct kf_fiber *f, u32 pages)
 	g.count = min(pages - have, top - floor);
 	g.first = top - g.count;
 	why = kf_grow(vma, kf_slot_address(d, f), f, &g, 0);
+	if (!why)
+		atomic64_inc(&d->stack_starts);
 	if (!why || have)
 		return 0;
 	trace_kfiber_stack_refuse(d, f, f->stack_shift, f->slot, why, 0);

@@ -72,8 +72,12 @@ static int kf_ioctl_shutdown(struct kf_domain *d, union kf_args *args)
 
 static int kf_ioctl_stats(struct kf_domain *d, union kf_args *args)
 {
-	if (args->stats.flags)
+	if (args->stats.flags & ~KFIBER_STATS_USED)
 		return -EOPNOTSUPP;
+	args->stats.stack_used = 0;
+	args->stats.stack_idle = 0;
+	if (args->stats.flags & KFIBER_STATS_USED)
+		kf_usage(d, &args->stats);
 	kf_domain_stats(d, &args->stats);
 	return 0;
 }

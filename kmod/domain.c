@@ -70,8 +70,11 @@ struct kf_domain *kf_domain_create(struct inode *inode)
 	xa_init_flags(&d->workers, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	xa_init_flags(&d->worker_pages, XA_FLAGS_ACCOUNT);
 	xa_init_flags(&d->chunks, XA_FLAGS_ACCOUNT);
-	for (i = 0; i < KF_STACK_CLASSES; i++)
+	for (i = 0; i < KF_STACK_CLASSES; i++) {
 		xa_init_flags(&d->arenas[i].slots, XA_FLAGS_ACCOUNT);
+		INIT_LIST_HEAD(&d->arenas[i].warm);
+		INIT_LIST_HEAD(&d->arenas[i].cold);
+	}
 	raw_spin_lock_init(&d->lock);
 	INIT_LIST_HEAD(&d->idle);
 	INIT_LIST_HEAD(&d->spares);
@@ -107,6 +110,7 @@ int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 	d->max_workers = args->max_workers;
 	d->max_fibers = args->max_fibers;
 	d->guard_bytes = args->guard_bytes;
+	d->pool_pages_max = (args->pool_bytes ?: KFIBER_POOL_BYTES) >> PAGE_SHIFT;
 	d->stack_pages_max = kf_limit_stack_pages(args->stack_bytes_max);
 	d->no_hold = args->flags & KFIBER_SETUP_NO_HOLD;
 	err = kf_sched_setup(d);
@@ -146,6 +150,10 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	mutex_lock(&d->fiber_mutex);
 	args->fibers = d->nr_allocated;
 	args->fibers_peak = d->fibers_peak;
+	args->pool_pages = d->pool_pages;
+	args->pool_warm = d->pool_warm;
+	args->pool_cold = d->pool_cold;
+	args->pool_made = d->pool_made;
 	mutex_unlock(&d->fiber_mutex);
 
 	raw_spin_lock_irq(&d->lock);
@@ -166,5 +174,9 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	args->stack_faults = atomic64_read(&d->stack_faults);
 	args->stack_refused = atomic64_read(&d->stack_refused);
 	args->stack_trimmed = atomic64_read(&d->stack_trimmed);
+	args->stack_grown = atomic64_read(&d->stack_grown);
+	args->stack_starts = atomic64_read(&d->stack_starts);
+	args->stack_dropped = atomic64_read(&d->stack_dropped);
 	args->next_calls = atomic64_read(&d->next_calls);
+	args->time = ktime_get_ns();
 }

@@ -102,17 +102,72 @@ static struct kf_fiber *kf_fiber_create_locked(struct kf_domain *d, u32 stack_sh
 	return f;
 }
 
+static struct kf_arena *kf_fiber_arena(struct kf_domain *d, const struct kf_fiber *f)
+{
+	return &d->arenas[f->stack_shift - KFIBER_STACK_SHIFT_MIN];
+}
+
+static void kf_pool_put_locked(struct kf_domain *d, struct kf_fiber *f)
+{
+	struct kf_arena *arena = kf_fiber_arena(d, f);
+
+	f->pooled = atomic_read(&f->pages);
+	d->pool_pages += f->pooled;
+	list_add(&f->pool_link, f->pooled ? &arena->warm : &arena->cold);
+	if (f->pooled)
+		kf_trim_grown(d);
+	if (d->pool_pages > d->pool_pages_max)
+		kf_trim_pool(d);
+}
+
+/* Takes what was used last, but what has memory before what has none. */
+static struct kf_fiber *kf_pool_get_locked(struct kf_domain *d, struct kf_arena *arena)
+{
+	struct kf_fiber *f;
+
+	if (!list_empty(&arena->warm)) {
+		f = list_first_entry(&arena->warm, struct kf_fiber, pool_link);
+		d->pool_warm++;
+	} else if (!list_empty(&arena->cold)) {
+		f = list_first_entry(&arena->cold, struct kf_fiber, pool_link);
+		d->pool_cold++;
+	} else {
+		return NULL;
+	}
+	list_del(&f->pool_link);
+	d->pool_pages -= f->pooled;
+	return f;
+}
+
+/**
+ * kf_fiber_pool_trimmed_locked() - a stack in the pool may have less memory than it had
+ * @d: the domain
+ * @f: a fiber that is not allocated
+ *
+ * Context: fiber_mutex.
+ */
+void kf_fiber_pool_trimmed_locked(struct kf_domain *d, struct kf_fiber *f)
+{
+	struct kf_arena *arena = kf_fiber_arena(d, f);
+
+	list_del(&f->pool_link);
+	d->pool_pages -= f->pooled;
+	f->pooled = atomic_read(&f->pages);
+	d->pool_pages += f->pooled;
+	list_add(&f->pool_link, f->pooled ? &arena->warm : &arena->cold);
+}
+
 static struct kf_fiber *kf_fiber_get_locked(struct kf_domain *d, u32 stack_shift)
 {
 	struct kf_arena *arena = &d->arenas[stack_shift - KFIBER_STACK_SHIFT_MIN];
-	struct kf_fiber *f = arena->free;
+	struct kf_fiber *f = kf_pool_get_locked(d, arena);
 
-	if (f)
-		arena->free = f->free_next;
-	else
+	if (!f) {
 		f = kf_fiber_create_locked(d, stack_shift);
-	if (IS_ERR(f))
-		return f;
+		if (IS_ERR(f))
+			return f;
+		d->pool_made++;
+	}
 	f->seen_sp = 0;
 	f->faults = 0;
 	f->refused = 0;
@@ -125,14 +180,9 @@ static struct kf_fiber *kf_fiber_get_locked(struct kf_domain *d, u32 stack_shift
 
 static void kf_fiber_put_locked(struct kf_domain *d, struct kf_fiber *f)
 {
-	struct kf_arena *arena = &d->arenas[f->stack_shift - KFIBER_STACK_SHIFT_MIN];
-
 	WRITE_ONCE(f->allocated, false);
-	f->free_next = arena->free;
-	arena->free = f;
 	d->nr_allocated--;
-	if (atomic_read(&f->pages))
-		kf_trim_grown(d);
+	kf_pool_put_locked(d, f);
 }
 
 /**

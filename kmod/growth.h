@@ -87,6 +87,18 @@ static inline u32 kf_growth_keep(u64 sp, u32 stack_shift)
 	return (sp - KF_RED_ZONE) >> PAGE_SHIFT;
 }
 
+/*
+ * The bytes in use of a stack with @pages, of a fiber whose stack pointer is @sp bytes
+ * above its slot's begin: what is not there is not in use. Where its stack pointer is
+ * elsewhere, nobody knows.
+ */
+static inline u64 kf_growth_used(u64 sp, u32 stack_shift, u32 pages)
+{
+	u64 there = (u64)pages << PAGE_SHIFT;
+
+	return sp <= 1ull << stack_shift ? min(there, (1ull << stack_shift) - sp) : there;
+}
+
 /* @pgoff: pages from the arena's begin */
 static inline struct kf_place kf_place(u64 pgoff, u32 stack_shift)
 {

@@ -172,6 +172,22 @@ static void growth_keeps(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kf_growth_keep(-8ull, 18), 0);
 }
 
+static void growth_uses(struct kunit *test)
+{
+	const u64 slot = 1 << 18;
+
+	KUNIT_EXPECT_EQ(test, kf_growth_used(slot, 18, 1), 0);
+	KUNIT_EXPECT_EQ(test, kf_growth_used(slot - 100, 18, 1), 100);
+	KUNIT_EXPECT_EQ(test, kf_growth_used(slot - 100, 18, 0), 0);
+	KUNIT_EXPECT_EQ(test, kf_growth_used(slot - 3 * PAGE_SIZE, 18, 3), 3 * PAGE_SIZE);
+	/* What is not there is not in use. */
+	KUNIT_EXPECT_EQ(test, kf_growth_used(slot - 3 * PAGE_SIZE, 18, 2), 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, kf_growth_used(0, 18, 48), 48 * PAGE_SIZE);
+	/* A stack pointer that is elsewhere tells nothing. */
+	KUNIT_EXPECT_EQ(test, kf_growth_used(slot + 1, 18, 5), 5 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, kf_growth_used(-8ull, 18, 5), 5 * PAGE_SIZE);
+}
+
 static void growth_offsets(struct kunit *test)
 {
 	KUNIT_EXPECT_EQ(test, kf_slot_offset(14, 0), 0x010e000000000000ull);
@@ -185,6 +201,7 @@ static struct kunit_case growth_cases[] = {
 	KUNIT_CASE(growth_floors),
 	KUNIT_CASE(growth_guards),
 	KUNIT_CASE(growth_keeps),
+	KUNIT_CASE(growth_uses),
 	KUNIT_CASE(growth_offsets),
 	KUNIT_CASE(growth_classes),
 	KUNIT_CASE(growth_places),

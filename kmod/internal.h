@@ -14,6 +14,7 @@
  *   account.c    what memory is counted against; pressure
  *   arena.c      stacks and their page faults
  *   trim.c       pages that stacks do not need go back
+ *   usage.c      how much of its stacks a domain uses
  *   fork.c       the one stack that a forked child gets
  *   trace.c      trace points: trace.h
  *   delay.c      delay points, in test builds only
@@ -86,7 +87,8 @@ struct kf_user;
  * @rearms: times in a row that @timer found a later deadline
  * @index: immutable
  * @domain: immutable
- * @free_next: next in the pool of its class; domain.fiber_mutex
+ * @pool_link: in the pool of its class while it is not allocated; domain.fiber_mutex
+ * @pooled: pages that it counts for in domain.pool_pages; domain.fiber_mutex
  * @queue_next: next in the global queue; domain.lock
  * @queue_name: the name that is in the global queue, 0 if it is not there;
  *	domain.lock
@@ -110,7 +112,7 @@ struct kf_fiber {
 	raw_spinlock_t timer_lock;
 	u32 index;
 	struct kf_domain *domain;
-	struct kf_fiber *free_next;
+	struct list_head pool_link;
 	struct kf_fiber *queue_next;
 	u64 queue_name;
 	atomic_t pages;
@@ -120,6 +122,7 @@ struct kf_fiber {
 	u32 refused;
 	u32 refused_page;
 	u64 seen_sp;
+	u32 pooled;
 	u32 slot;
 	u8 stack_shift;
 	u8 rearms;
@@ -141,14 +144,17 @@ struct kf_fiber_chunk {
 /**
  * struct kf_arena - the stacks of one class
  * @slots: fiber by slot number; read under RCU in page faults
- * @free: fibers of this class that user space gave back; domain.fiber_mutex
+ * @warm: fibers of this class that user space gave back with memory in their
+ *	stacks, last come first; domain.fiber_mutex
+ * @cold: those that have none; domain.fiber_mutex
  * @nr_slots: slots ever used; domain.fiber_mutex
  * @base: where slot 0 is mapped, or would be, as the last growth saw it; a hint
  *	that whoever uses it checks
  */
 struct kf_arena {
 	struct xarray slots;
-	struct kf_fiber *free;
+	struct list_head warm;
+	struct list_head cold;
 	u32 nr_slots;
 	unsigned long base;
 };
@@ -237,6 +243,7 @@ enum kf_trim_why {
 	KF_TRIM_SHRINKER,	/* the machine is short of memory */
 	KF_TRIM_TIGHT,		/* the cgroup is nearly full */
 	KF_TRIM_SHORT,		/* a stack found no memory to grow */
+	KF_TRIM_POOL,		/* the pools hold more than they may */
 };
 
 /**
@@ -255,15 +262,20 @@ enum kf_trim_why {
  * @no_hold: KFIBER_SETUP_NO_HOLD
  * @stack_pages_max: bound on @stack_pages; LONG_MAX for none
  * @guard_bytes: as asked for, see kf_guard()
+ * @pool_pages_max: what @pool_pages is brought down to
  * @block: shared header
  * @processors: array
  * @workers: by index
  * @worker_pages: pages of worker blocks, by page number; only grows
- * @fiber_mutex: guards the four below, and every arena's pool
+ * @fiber_mutex: guards down to @pool_made, and every arena's pool
  * @chunks: fibers, 32 to an entry; only grows; read under RCU
  * @nr_fibers: control blocks that exist
  * @nr_allocated: of those, what user space has
  * @fibers_peak: most at once
+ * @pool_pages: that the stacks in the arenas' pools have
+ * @pool_warm: see struct kfiber_stats
+ * @pool_cold: see there
+ * @pool_made: see there
  * @arenas: by stack class
  * @lock: the scheduling state; guards all down to @stats_lock
  * @idle: processors nobody holds, last used first
@@ -297,6 +309,7 @@ enum kf_trim_why {
  * @nr_forked: mappings of stacks in forked children
  * @age_work: takes pages from fibers that stay parked
  * @age_armed: it is queued, or about to be
+ * @pool_work: takes pages from what is too much in the pools
  * @shrink_cursor: the fiber that reclaim looks at next; fiber_mutex
  * @domains_link: in the list of all domains; kf_trim_lock
  * @user: who pays; NULL for the privileged; immutable
@@ -306,12 +319,15 @@ enum kf_trim_why {
  * @watch_eventfd: who is told, or NULL
  * @pressed: mirrored in @block
  * @tight_next: when to look again whether the cgroup is nearly full, in
- *	@stack_faults; written without a lock
+ *	@stack_grown; written without a lock
  * @released: the file is gone
- * @stack_pages: pages put into stacks
+ * @stack_pages: pages that stacks have
  * @stack_faults: see struct kfiber_stats
  * @stack_refused: see there
  * @stack_trimmed: see there
+ * @stack_grown: see there
+ * @stack_starts: see there
+ * @stack_dropped: see there
  * @next_calls: see there
  * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
  * @dead: workers whose task has ended
@@ -332,6 +348,7 @@ struct kf_domain {
 	bool no_hold;
 	long stack_pages_max;
 	u64 guard_bytes;
+	u64 pool_pages_max;
 	struct kfiber_domain_block *block;
 	struct kf_processor *processors;
 
@@ -343,6 +360,10 @@ struct kf_domain {
 	u32 nr_fibers;
 	u32 nr_allocated;
 	u32 fibers_peak;
+	u64 pool_pages;
+	u64 pool_warm;
+	u64 pool_cold;
+	u64 pool_made;
 	struct kf_arena arenas[KF_STACK_CLASSES];
 
 	raw_spinlock_t lock;
@@ -375,6 +396,7 @@ struct kf_domain {
 	u32 nr_forked;
 	struct delayed_work age_work;
 	bool age_armed;
+	struct delayed_work pool_work;
 	u32 shrink_cursor;
 	struct list_head domains_link;
 
@@ -391,6 +413,9 @@ struct kf_domain {
 	atomic64_t stack_faults;
 	atomic64_t stack_refused;
 	atomic64_t stack_trimmed;
+	atomic64_t stack_grown;
+	atomic64_t stack_starts;
+	atomic64_t stack_dropped;
 	atomic64_t next_calls;
 
 	struct irq_work dispatch_work;
@@ -427,6 +452,7 @@ struct kf_fiber *kf_fiber_find(struct kf_domain *d, u32 index);
 int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count);
 u32 kf_fibers_free(struct kf_domain *d, const u64 *names, u32 count);
 void kf_fiber_kill(struct kf_domain *d, u64 name);
+void kf_fiber_pool_trimmed_locked(struct kf_domain *d, struct kf_fiber *f);
 void kf_fibers_destroy(struct kf_domain *d);
 
 /* timer.c */
@@ -498,6 +524,10 @@ void kf_trim_domain_exit(struct kf_domain *d);
 u64 kf_trim_domain(struct kf_domain *d);
 bool kf_trim_try(struct kf_domain *d, enum kf_trim_why why);
 void kf_trim_grown(struct kf_domain *d);
+void kf_trim_pool(struct kf_domain *d);
+
+/* usage.c */
+void kf_usage(struct kf_domain *d, struct kfiber_stats *args);
 
 /* fork.c */
 void kf_fork_empty(struct vm_area_struct *child);

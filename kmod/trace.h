@@ -91,6 +91,7 @@ TRACE_DEFINE_ENUM(KF_TRIM_AGE);
 TRACE_DEFINE_ENUM(KF_TRIM_SHRINKER);
 TRACE_DEFINE_ENUM(KF_TRIM_TIGHT);
 TRACE_DEFINE_ENUM(KF_TRIM_SHORT);
+TRACE_DEFINE_ENUM(KF_TRIM_POOL);
 
 /* A pass over the fibers of a domain, or as many of them as were asked for. */
 TRACE_EVENT(kfiber_stack_trim,
@@ -118,7 +119,8 @@ TRACE_EVENT(kfiber_stack_trim,
 				   { KF_TRIM_AGE, "age" },
 				   { KF_TRIM_SHRINKER, "shrinker" },
 				   { KF_TRIM_TIGHT, "tight" },
-				   { KF_TRIM_SHORT, "short" }),
+				   { KF_TRIM_SHORT, "short" },
+				   { KF_TRIM_POOL, "pool" }),
 		  __entry->fibers, __entry->pages)
 );
 

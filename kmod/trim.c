@@ -4,6 +4,7 @@
  * is all of a stack in the module's pool: on request (KFIBER_IOC_TRIM), when a
  * fiber stays parked, and when memory is short, those pages are unmapped, and
  * being referred to by nothing else they are freed. Next growth finds clean ones.
+ * Those of the pool also go when they are more than SETUP allows.
  *
  * A parked fiber can be made to run at any moment, in user space, without a
  * call. Were it to run and grow its stack while we unmap, what it has written
@@ -48,6 +49,9 @@
 
 /* Fibers that are looked at before the locks are let go. */
 #define KF_TRIM_BATCH 64u
+
+/* How long pools may hold more than they may. */
+#define KF_POOL_DELAY_MS 100u
 
 /* Marks a stack in the pool as seen; no stack pointer is this. */
 #define KF_SEEN_POOLED (~0ull)
@@ -124,8 +128,23 @@ static bool kf_trim_unmap(struct kf_domain *d, const struct kf_fiber *f, u32 fir
 }
 
 /*
- * Frees the pages of a slot below page @keep. Whoever gave pages back behind the
- * module's back is counted right again.
+ * A stack that was thought to have @pages has @left of them; at most @freed are gone
+ * because of us. Whoever gave pages back behind the module's back is counted right
+ * again.
+ */
+static void kf_trim_account(struct kf_trim *t, struct kf_fiber *f, u32 pages, u32 left, u32 freed)
+{
+	u32 gone = pages - min(left, pages);
+
+	freed = min(freed, gone);
+	t->pages += freed;
+	atomic64_add(gone - freed, &t->d->stack_dropped);
+	if (gone)
+		kf_arena_uncharge(f, gone);
+}
+
+/*
+ * Frees the pages of a slot below page @keep.
  * Context: mmap_lock; the stack is the caller's.
  */
 static void kf_trim_slot(struct kf_trim *t, struct kf_fiber *f, u32 keep)
@@ -134,26 +153,23 @@ static void kf_trim_slot(struct kf_trim *t, struct kf_fiber *f, u32 keep)
 	unsigned long start = kf_slot_address(d, f);
 	u32 guard = kf_guard(f->stack_shift, d->guard_bytes);
 	struct kf_trim_count count = { .end = start + ((unsigned long)keep << PAGE_SHIFT) };
-	u32 pages = atomic_read(&f->pages), left;
+	u32 pages = atomic_read(&f->pages), freed = 0;
 
 	if (keep <= guard || !kf_arena_maps(d, t->mm, f))
 		return;
 	apply_to_existing_page_range(t->mm, start + ((unsigned long)guard << PAGE_SHIFT),
 				     (1ul << f->stack_shift) - ((unsigned long)guard << PAGE_SHIFT),
 				     kf_trim_count_page, &count);
-	left = count.doomed + count.kept;
 	if (count.doomed && !count.pinned) {
 		if (kf_trim_unmap(d, f, guard, keep)) {
-			left = count.kept;
-			t->pages += count.doomed;
+			freed = count.doomed;
 			WRITE_ONCE(f->history, kf_growth_history(f->history, pages));
 			WRITE_ONCE(f->low_page, keep);
 		} else {
 			t->later = true;
 		}
 	}
-	if (left < pages)
-		kf_arena_uncharge(f, pages - left);
+	kf_trim_account(t, f, pages, count.doomed + count.kept - freed, freed);
 }
 
 /* The lowest page that a fiber needs whose stack pointer is @sp. */
@@ -193,6 +209,13 @@ static void kf_trim_parked(struct kf_trim *t, struct kf_fiber *f)
 }
 
 /* Context: mmap_lock, fiber_mutex. */
+static void kf_trim_pooled_locked(struct kf_trim *t, struct kf_fiber *f)
+{
+	kf_trim_slot(t, f, kf_stack_pages(f->stack_shift));
+	kf_fiber_pool_trimmed_locked(t->d, f);
+}
+
+/* Context: mmap_lock, fiber_mutex. */
 static void kf_trim_fiber_locked(struct kf_trim *t, struct kf_fiber *f)
 {
 	if (!atomic_read(&f->pages))
@@ -200,7 +223,7 @@ static void kf_trim_fiber_locked(struct kf_trim *t, struct kf_fiber *f)
 	if (f->allocated)
 		kf_trim_parked(t, f);
 	else if (kf_trim_is_aged(t, f, KF_SEEN_POOLED))
-		kf_trim_slot(t, f, kf_stack_pages(f->stack_shift));
+		kf_trim_pooled_locked(t, f);
 }
 
 /* Fibers @first up to @end. Context: mmap_lock, fiber_mutex. */
@@ -310,6 +333,76 @@ void kf_trim_grown(struct kf_domain *d)
 	queue_delayed_work(kf_workqueue, &d->age_work, msecs_to_jiffies(after));
 }
 
+/* --- too much in the pools -------------------------------------------------- */
+
+/* Of all warm stacks the largest, of those the one that was given back first. */
+static struct kf_fiber *kf_trim_coldest_locked(struct kf_domain *d)
+{
+	u32 i = KF_STACK_CLASSES;
+
+	while (i--)
+		if (!list_empty(&d->arenas[i].warm))
+			return list_last_entry(&d->arenas[i].warm, struct kf_fiber, pool_link);
+	return NULL;
+}
+
+/*
+ * One that keeps its pages, because one is pinned, goes to the front of its list;
+ * @most: no more are looked at than there can be, whatever they keep.
+ * Context: mmap_lock, fiber_mutex.
+ * Return: false when nothing is left to do.
+ */
+static bool kf_trim_pool_batch_locked(struct kf_trim *t, u32 most)
+{
+	struct kf_domain *d = t->d;
+	u32 i;
+
+	for (i = 0; i < KF_TRIM_BATCH; i++) {
+		struct kf_fiber *f = kf_trim_coldest_locked(d);
+
+		/* "later": there is a forked child, and none can be trimmed. */
+		if (!f || d->pool_pages <= d->pool_pages_max || t->later || t->fibers >= most)
+			return false;
+		kf_trim_pooled_locked(t, f);
+		t->fibers++;
+	}
+	return true;
+}
+
+static void kf_trim_pool_work(struct work_struct *work)
+{
+	struct kf_domain *d = container_of(to_delayed_work(work), struct kf_domain, pool_work);
+	struct kf_trim t = { .d = d, .why = KF_TRIM_POOL };
+	u32 most = READ_ONCE(d->nr_fibers);
+	bool more;
+
+	if (!mmget_not_zero(d->mm))
+		return;
+	t.mm = d->mm;
+	do {
+		mmap_read_lock(t.mm);
+		mutex_lock(&d->fiber_mutex);
+		more = kf_trim_pool_batch_locked(&t, most);
+		mutex_unlock(&d->fiber_mutex);
+		mmap_read_unlock(t.mm);
+		cond_resched();
+	} while (more);
+	kf_trim_finish(&t);
+}
+
+/**
+ * kf_trim_pool() - say that the pools hold more than they may
+ * @d: the domain
+ *
+ * A burst of fibers that ends and comes again at once finds its stacks warm.
+ *
+ * Context: fiber_mutex; the domain is not being freed.
+ */
+void kf_trim_pool(struct kf_domain *d)
+{
+	queue_delayed_work(kf_workqueue, &d->pool_work, msecs_to_jiffies(KF_POOL_DELAY_MS));
+}
+
 /* --- pressure --------------------------------------------------------------- */
 
 /*
@@ -407,6 +500,7 @@ void kf_trim_domain_init(struct kf_domain *d, struct inode *inode)
 	d->mapping.gfp_mask = inode->i_mapping->gfp_mask;
 	init_rwsem(&d->zap_lock);
 	INIT_DELAYED_WORK(&d->age_work, kf_trim_age_work);
+	INIT_DELAYED_WORK(&d->pool_work, kf_trim_pool_work);
 	mutex_lock(&kf_trim_lock);
 	list_add_tail(&d->domains_link, &kf_domains);
 	mutex_unlock(&kf_trim_lock);
@@ -419,4 +513,5 @@ void kf_trim_domain_exit(struct kf_domain *d)
 	list_del(&d->domains_link);
 	mutex_unlock(&kf_trim_lock);
 	cancel_delayed_work_sync(&d->age_work);
+	cancel_delayed_work_sync(&d->pool_work);
 }

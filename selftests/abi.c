@@ -32,12 +32,12 @@ _Static_assert(sizeof(struct kfiber_processor_block) == 4096, "processor block")
 _Static_assert(sizeof(struct kfiber_worker_block) == 64, "worker block");
 _Static_assert(sizeof(struct kfiber_fiber_block) == 128, "fiber block");
 _Static_assert(sizeof(struct kfiber_query) == 24, "query");
-_Static_assert(sizeof(struct kfiber_setup) == 40, "setup");
+_Static_assert(sizeof(struct kfiber_setup) == 48, "setup");
 _Static_assert(sizeof(struct kfiber_simple) == 16, "simple");
 _Static_assert(sizeof(struct kfiber_next) == 32, "next");
 _Static_assert(sizeof(struct kfiber_kick) == 8, "kick");
 _Static_assert(sizeof(struct kfiber_fibers) == 24, "fibers");
-_Static_assert(sizeof(struct kfiber_stats) == 128, "stats");
+_Static_assert(sizeof(struct kfiber_stats) == 208, "stats");
 _Static_assert(sizeof(struct kfiber_trim) == 16, "trim");
 _Static_assert(sizeof(struct kfiber_stack) == 64, "stack");
 _Static_assert(sizeof(struct kfiber_watch) == 16, "watch");
@@ -110,7 +110,7 @@ static const struct command commands[] = {
 	  .good = { .setup = { .size = sizeof(struct kfiber_setup), .processors = 2,
 			       .max_workers = 4, .max_fibers = 64 } } },
 	{ COMMAND(SHUTDOWN, kfiber_simple), .good = { SIMPLE } },
-	{ COMMAND_MIN(STATS, kfiber_stats, 8),
+	{ COMMAND_MIN(STATS, kfiber_stats, 8), .flags = KFIBER_STATS_USED,
 	  .good = { .stats = { .size = sizeof(struct kfiber_stats) } } },
 	{ COMMAND(ATTACH, kfiber_simple), .good = { SIMPLE } },
 	{ COMMAND(DETACH, kfiber_simple), .good = { SIMPLE }, .result = -ENOENT },
@@ -1878,13 +1878,16 @@ TEST_F(domain, the_kernel_meets_guards_too)
 
 TEST_F(domain, stats)
 {
+	__u64 names[4], found, before = now();
 	struct kfiber_stats stats = read_stats(self->fd);
-	__u64 names[4], found;
 	__u32 worker;
 
 	ASSERT_EQ(sizeof(stats), stats.size);
 	ASSERT_EQ(1, stats.processors);
+	ASSERT_GE(stats.time, before);
+	ASSERT_LE(stats.time, now());
 	stats.processors = 0;
+	stats.time = 0;
 	stats.size = 0;
 	ASSERT_TRUE(all_zero((char *)&stats, sizeof(stats)));
 
@@ -1905,6 +1908,158 @@ TEST_F(domain, stats)
 	stats = read_stats(self->fd);
 	ASSERT_EQ(0, stats.workers);
 	ASSERT_EQ(1, stats.workers_peak);
+}
+
+/* Each slot's @n top pages are written to. */
+static void write_tops(char *arena, unsigned int slots, unsigned int n)
+{
+	for (unsigned int i = 0; i < slots; i++)
+		for (unsigned int page = 0; page < n; page++)
+			arena[(i + 1) * (1ul << 16) - page * 4096 - 1] = 1;
+}
+
+TEST_F(domain, growth_is_counted)
+{
+	struct kfiber_trim trim = { .size = sizeof(trim) };
+	struct kfiber_start start = { .size = sizeof(start), .pages = 5 };
+	char *arena = map(self->fd, MAX_FIBERS << 16, STACKS(16));
+	struct kfiber_stats stats;
+	__u64 names[3];
+
+	ASSERT_NE(MAP_FAILED, arena);
+	ASSERT_EQ(3, alloc_fibers(self->fd, 16, names, 3));
+	write_tops(arena, 2, 4);				/* 1, 2, 4 pages */
+	stats = read_stats(self->fd);
+	ASSERT_EQ(6, stats.stack_faults);
+	ASSERT_EQ(8, stats.stack_grown);
+	ASSERT_EQ(0, stats.stack_starts);
+	start.fiber = names[2];
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_START, &start));
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_START, &start));	/* they are there */
+	stats = read_stats(self->fd);
+	ASSERT_EQ(6, stats.stack_faults);
+	ASSERT_EQ(13, stats.stack_grown);
+	ASSERT_EQ(1, stats.stack_starts);
+	ASSERT_EQ(13, stats.stack_pages);
+	/* What its owner has thrown away is found missing. */
+	ASSERT_EQ(0, madvise(arena + (1ul << 16) - 3 * 4096, 2 * 4096, MADV_DONTNEED));
+	ASSERT_EQ(13, read_stats(self->fd).stack_pages);
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_FREE, names[i]));
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_TRIM, &trim));
+	ASSERT_EQ(6, trim.pages);
+	stats = read_stats(self->fd);
+	ASSERT_EQ(6, stats.stack_trimmed);
+	ASSERT_EQ(2, stats.stack_dropped);
+	ASSERT_EQ(5, stats.stack_pages);
+}
+
+TEST_F(domain, the_pool_is_counted)
+{
+	struct kfiber_trim trim = { .size = sizeof(trim) };
+	char *arena = map(self->fd, MAX_FIBERS << 16, STACKS(16));
+	struct kfiber_stats stats;
+	__u64 names[4], again[4];
+	int i;
+
+	ASSERT_NE(MAP_FAILED, arena);
+	ASSERT_EQ(3, alloc_fibers(self->fd, 16, names, 3));
+	write_tops(arena, 2, 1);
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_FREE, names[i]));
+	stats = read_stats(self->fd);
+	ASSERT_EQ(2, stats.pool_pages);
+	ASSERT_EQ(3, stats.pool_made);
+	/* What has memory comes first, of that the last one given back. */
+	ASSERT_EQ(2, alloc_fibers(self->fd, 16, again, 2));
+	ASSERT_EQ(names[1], again[0]);
+	ASSERT_EQ(names[0], again[1]);
+	stats = read_stats(self->fd);
+	ASSERT_EQ(0, stats.pool_pages);
+	ASSERT_EQ(2, stats.pool_warm);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_FREE, names[i]));
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_TRIM, &trim));
+	ASSERT_EQ(2, trim.pages);
+	ASSERT_EQ(0, read_stats(self->fd).pool_pages);
+	ASSERT_EQ(4, alloc_fibers(self->fd, 16, names, 4));
+	stats = read_stats(self->fd);
+	ASSERT_EQ(2, stats.pool_warm);
+	ASSERT_EQ(3, stats.pool_cold);
+	ASSERT_EQ(4, stats.pool_made);
+	/* Another class has other stacks. */
+	ASSERT_EQ(1, alloc_fibers(self->fd, 17, again, 1));
+	ASSERT_EQ(5, read_stats(self->fd).pool_made);
+}
+
+/* The memory that the pool keeps: of those that were given back last. */
+TEST(the_pool_has_a_bound)
+{
+	struct kfiber_setup args = {
+		.size = sizeof(args), .processors = 1, .max_workers = 1, .max_fibers = 8,
+		.pool_bytes = 3 * 4096,
+	};
+	int fd = open(DEVICE, O_RDWR), i;
+	__u64 names[8], again[3];
+	char *arena;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, call(fd, KFIBER_IOC_SETUP, &args));
+	arena = map(fd, 8 << 16, STACKS(16));
+	ASSERT_NE(MAP_FAILED, arena);
+	ASSERT_EQ(8, alloc_fibers(fd, 16, names, 8));
+	write_tops(arena, 8, 1);
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(0, one_fiber(fd, KFIBER_IOC_FREE, names[i]));
+	for (i = 0; i < 500 && read_stats(fd).pool_pages > 3; i++)
+		sleep_ms(10);
+	ASSERT_EQ(3, read_stats(fd).pool_pages);
+	ASSERT_EQ(3, read_stats(fd).stack_pages);
+	ASSERT_EQ(5, read_stats(fd).stack_trimmed);
+	ASSERT_EQ(3, alloc_fibers(fd, 16, again, 3));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(names[7 - i], again[i]);
+	close(fd);
+}
+
+TEST_F(domain, usage)
+{
+	struct kfiber_stats stats = { .size = sizeof(stats), .flags = KFIBER_STATS_USED };
+	const size_t slot = 1ul << 16;
+	char *arena = map(self->fd, MAX_FIBERS * slot, STACKS(16));
+	__u64 names[7];
+	__u32 worker;
+	int i;
+
+	ASSERT_NE(MAP_FAILED, arena);
+	ASSERT_EQ(7, alloc_fibers(self->fd, 16, names, 7));
+	write_tops(arena, 7, 4);
+	for (i = 0; i < 7; i++)
+		self->fibers[i].sp = (uintptr_t)arena + (i + 1) * slot - 6000;
+	self->fibers[0].word |= KFIBER_PARKED;			/* 6000 */
+	self->fibers[1].word |= KFIBER_ACTIVE;			/* 6000 */
+	self->fibers[2].word |= KFIBER_ACTIVE;			/* all of it: somewhere else */
+	self->fibers[2].sp = 0;
+	self->fibers[3].word |= KFIBER_ACTIVE;			/* all of it: it runs */
+	ASSERT_EQ(0, attach(self->fd, &worker));
+	self->workers[worker].fiber = names[3];
+	self->fibers[4].word |= KFIBER_DEAD;			/* neither */
+	/* 5 is idle, and so is 6. */
+	ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_FREE, names[6]));
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_STATS, &stats));
+	ASSERT_EQ(7 * 4, stats.stack_pages);
+	ASSERT_EQ(2 * 6000 + 2 * 4 * 4096, stats.stack_used);
+	ASSERT_EQ(2 * 4 * 4096, stats.stack_idle);
+	/* No more is in use than is there. */
+	self->fibers[0].sp = (uintptr_t)arena + 4096;
+	self->workers[worker].fiber = names[4];
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_STATS, &stats));
+	ASSERT_EQ(2 * 6000 + 2 * 4 * 4096, stats.stack_used);
+	stats.flags = 0;
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_STATS, &stats));
+	ASSERT_EQ(0, stats.stack_used);
+	ASSERT_EQ(0, stats.stack_idle);
+	ASSERT_EQ(0, detach(self->fd, worker));
 }
 
 /* Programs of before a field was there have no room for it. */

@@ -136,25 +136,13 @@ static int pressure_comes_and_goes(void *arg)
 	return join_all(fibers, 25);
 }
 
-/* Fibers that are left over would be waited for. */
-static int or_exit(void *fn)
-{
-	int result = ((int (*)(void *))fn)(NULL);
-
-	if (result) {
-		fprintf(stderr, "# step %d\n", -result);
-		_exit(1);
-	}
-	return 0;
-}
-
 static int run_limited(size_t bytes, int (*fn)(void *))
 {
 	struct kf_config config = {
 		.size = sizeof(config), .processors = 1, .stack_bytes_max = bytes,
 	};
 
-	return kf_run(&config, or_exit, (void *)fn);
+	return kf_run(&config, or_exit, fn);
 }
 
 TEST(pressure_is_told_before_the_limit)

@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <kfiber/kfiber.h>
+#include <stdio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define MS 1000000ull
 
@@ -15,6 +17,18 @@ static inline int run(unsigned int processors, int (*fn)(void *), void *arg)
 	struct kf_config config = { .size = sizeof(config), .processors = processors };
 
 	return kf_run(&config, fn, arg);
+}
+
+/* What run() is given to run @fn and to end with it if it fails: fibers may be left over. */
+static inline int or_exit(void *fn)
+{
+	int result = ((int (*)(void *))fn)(NULL);
+
+	if (result) {
+		fprintf(stderr, "# step %d\n", -result);
+		_exit(1);
+	}
+	return 0;
 }
 
 /* Return: the status of a child that has ended, as waitpid() gives it. */

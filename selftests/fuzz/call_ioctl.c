@@ -79,7 +79,7 @@ void call_setup(struct track *t, const uint64_t *args)
 {
 	struct kfiber_setup setup = {
 		.processors = args[3], .max_workers = args[4], .max_fibers = args[5],
-		.stack_bytes_max = args[6], .flags = args[7], .reserved = args[7] >> 32,
+		.stack_bytes_max = args[6], .pool_bytes = args[6] / 2, .flags = args[7], .reserved = args[7] >> 32,
 	};
 
 	call_ioctl(t, KFIBER_IOC_SETUP, args, &setup, sizeof(setup));

@@ -343,6 +343,9 @@ struct kfiber_query {
  * @stack_bytes_max: bound on the memory of all stacks together; 0: none
  * @guard_bytes: the stretch at the bottom of each slot that is never backed, in
  *	whole pages and at most half of the slot; 0: kfiber_guard_bytes()
+ * @pool_bytes: the memory that the stacks of fibers that were given back may keep
+ *	together, for the next that are asked for; 0: KFIBER_POOL_BYTES. What is
+ *	beyond goes back soon, the rest with age or when memory is short
  */
 struct kfiber_setup {
 	__u32 size;
@@ -353,7 +356,11 @@ struct kfiber_setup {
 	__u32 reserved;
 	__u64 stack_bytes_max;
 	__u64 guard_bytes;
+	__u64 pool_bytes;
 };
+
+/* 4096 stacks of a page each. */
+#define KFIBER_POOL_BYTES	(16ull << 20)
 
 /**
  * struct kfiber_simple - the calls that take nothing but a worker, or nothing
@@ -443,10 +450,13 @@ struct kfiber_fibers {
 	__u64 fibers;
 };
 
+/* struct kfiber_stats.flags: also what takes a look at each fiber. */
+#define KFIBER_STATS_USED	(1u << 0)
+
 /**
  * struct kfiber_stats - KFIBER_IOC_STATS: the kernel's counters
  * @size: sizeof(struct kfiber_stats)
- * @flags: must be 0
+ * @flags: KFIBER_STATS_USED
  * @processors: as set up
  * @workers: attached threads
  * @workers_peak: most at once
@@ -460,11 +470,28 @@ struct kfiber_fibers {
  * @wakeups: workers woken for an idle processor
  * @timers: fibers made runnable by their timer
  * @stack_faults: page faults that grew a stack
- * @stack_pages: pages put into stacks
+ * @stack_pages: pages that stacks have
  * @stack_refused: faults refused: guards, limits, free slots
  * @next_calls: calls of NEXT
  * @deaths: fibers that died with their thread
  * @stack_trimmed: pages taken from stacks that did not need them
+ * @stack_grown: pages put into stacks
+ * @stack_starts: calls of START that put some in
+ * @stack_dropped: pages that the process took away itself (madvise, munmap), as far
+ *	as trims have found them missing
+ * @stack_used: bytes of stacks that are in use: of each fiber from its stack pointer
+ *	up to its stack's top, of one that a worker runs all that its stack has, of
+ *	one that is FREE or DEAD none. 0 without KFIBER_STATS_USED
+ * @stack_idle: bytes of stacks that are no fiber's: FREE, or given back. 0 without
+ *	KFIBER_STATS_USED
+ * @pool_pages: pages of stacks that were given back
+ * @pool_warm: stacks that ALLOC found among those, with memory
+ * @pool_cold: that it found without
+ * @pool_made: that it had to make
+ * @time: CLOCK_MONOTONIC when all this was so, in nanoseconds
+ *
+ * When nobody is just about to change them, @stack_pages is @stack_grown less
+ * @stack_trimmed and @stack_dropped.
  */
 struct kfiber_stats {
 	__u32 size;
@@ -487,6 +514,16 @@ struct kfiber_stats {
 	__u64 next_calls;
 	__u64 deaths;
 	__u64 stack_trimmed;
+	__u64 stack_grown;
+	__u64 stack_starts;
+	__u64 stack_dropped;
+	__u64 stack_used;
+	__u64 stack_idle;
+	__u64 pool_pages;
+	__u64 pool_warm;
+	__u64 pool_cold;
+	__u64 pool_made;
+	__u64 time;
 };
 
 /**

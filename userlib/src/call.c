@@ -91,6 +91,12 @@ void kf_call_free(struct kf_domain *d, const kf_fiber_t *names, unsigned int cou
 	kf_call_fibers(d, KFIBER_IOC_FREE, &args);
 }
 
+int kf_call_stats(struct kf_domain *d, uint32_t flags, struct kfiber_stats *stats)
+{
+	*stats = (struct kfiber_stats){ .size = sizeof(*stats), .flags = flags };
+	return kf_ioctl(d->fd, KFIBER_IOC_STATS, stats);
+}
+
 int kf_call_trim(struct kf_domain *d, uint64_t *pages)
 {
 	struct kfiber_trim args = { .size = sizeof(args) };

@@ -86,6 +86,11 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 		to->max_fibers = kf_check_max_fibers(KF_DEFAULT_MAX_FIBERS);
 	if (!to->stack_size)
 		to->stack_size = KF_DEFAULT_STACK_SIZE;
+	if (!to->pool_stacks)
+		to->pool_stacks = KF_POOL_STACKS;
+	/* More there never are. */
+	if (to->pool_stacks > KFIBER_FIBERS_MAX)
+		to->pool_stacks = KFIBER_FIBERS_MAX;
 	return 0;
 }
 
@@ -113,6 +118,7 @@ static int kf_setup_device(struct kf_domain *d, const struct kf_config *config)
 		.max_fibers = config->max_fibers,
 		.stack_bytes_max = config->stack_bytes_max,
 		.guard_bytes = config->guard_size,
+		.pool_bytes = config->pool_bytes,
 	};
 
 	return ioctl(d->fd, KFIBER_IOC_SETUP, &setup) ? -errno : 0;
@@ -199,6 +205,7 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 		.max_workers = config->max_workers,
 		.max_fibers = config->max_fibers,
 		.stack_shift = (unsigned int)kf_shift_of(config->stack_size),
+		.pool_stacks = (unsigned int)config->pool_stacks,
 	};
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_mutex_init(&d->arena_lock, NULL);
@@ -286,6 +293,8 @@ static void kf_sum_processors(struct kf_domain *d, struct kf_stats *s)
 		s->parks += p->parks;
 		s->unparks += p->unparks;
 		s->calls += p->calls;
+		s->pool_local += p->spawns;
+		s->pool_local -= d->processors[i].refills;
 	}
 }
 
@@ -310,21 +319,31 @@ static void kf_read_stats(struct kf_domain *d, const struct kfiber_stats *k, str
 	s->workers_peak = k->workers_peak;
 	s->spares = k->spares;
 	s->stack_trimmed = k->stack_trimmed;
+	s->stack_grown = k->stack_grown;
+	s->stack_starts = k->stack_starts;
+	s->stack_dropped = k->stack_dropped;
+	s->pool_warm = k->pool_warm;
+	s->pool_cold = k->pool_cold;
+	s->pool_made = k->pool_made;
+	s->pool_pages = k->pool_pages;
+	s->time = k->time;
 }
 
 int kf_stats(struct kf_stats *stats)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
-	struct kfiber_stats kernel = { .size = sizeof(kernel) };
 	struct kf_stats all = { 0 };
+	struct kfiber_stats kernel;
 	size_t size = stats->size;
+	int err;
 
 	if (size < sizeof(size) + sizeof(uint64_t))
 		return -EINVAL;
 	if (!d)
 		return -ESRCH;
-	if (ioctl(d->fd, KFIBER_IOC_STATS, &kernel))
-		return -errno;
+	err = kf_call_stats(d, 0, &kernel);
+	if (err)
+		return err;
 	kf_read_stats(d, &kernel, &all);
 	all.size = size;
 	memcpy(stats, &all, size < sizeof(all) ? size : sizeof(all));

@@ -4,6 +4,13 @@
  * stack as it is, to the pool of the processor it ended on; the next fiber that
  * is spawned there takes it without a system call and touches no new memory.
  *
+ *   processor's pool   here; for its holder, no lock, no call; 64 stacks of a class
+ *                      and 4 MiB, kf_config.pool_stacks
+ *   domain's pool      the module's, warm stacks first; 16 MiB of memory,
+ *                      kf_config.pool_bytes; trimmed with age and when memory is
+ *                      short. Blocks come and go in batches
+ *   kernel             memory for what is cold; slots for what has never been
+ *
  * The end and a joiner meet in the block's "joiner":
  *
  *   0          the end stores ENDED           the joiner stores its name, waits
@@ -12,6 +19,7 @@
  *   DETACHED   the end recycles the block     -EINVAL
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,6 +48,7 @@ static void kf_pool_put(struct kf_pool *pool, struct kfiber_fiber_block *f)
 	f->link = (uintptr_t)pool->first;
 	pool->first = f;
 	pool->count++;
+	pool->pages += f->stack_pages;
 }
 
 static struct kfiber_fiber_block *kf_pool_get(struct kf_pool *pool)
@@ -49,6 +58,8 @@ static struct kfiber_fiber_block *kf_pool_get(struct kf_pool *pool)
 	if (f) {
 		pool->first = (struct kfiber_fiber_block *)(uintptr_t)f->link;
 		pool->count--;
+		/* A stray pointer may have made it grow since. */
+		pool->pages -= f->stack_pages < pool->pages ? f->stack_pages : pool->pages;
 	}
 	return f;
 }
@@ -72,7 +83,10 @@ static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned in
 {
 	struct kfiber_fiber_block *blocks[KF_POOL_REFILL];
 	kf_fiber_t names[KF_POOL_REFILL];
-	int i, err = 0, n = kf_call_alloc(w->domain, shift, names, KF_POOL_REFILL);
+	unsigned int most = w->domain->pool_stacks;
+	int i, err = 0, n;
+
+	n = kf_call_alloc(w->domain, shift, names, most < KF_POOL_REFILL ? most : KF_POOL_REFILL);
 
 	kf_count(&kf_worker_processor(w)->block->calls);
 	if (n < 0)
@@ -90,16 +104,36 @@ static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned in
 	return 0;
 }
 
-/* @count blocks of a pool, at most half of one, go to the module for others. */
-static void kf_pool_drain(struct kf_worker *w, struct kf_pool *pool, unsigned int count)
+/*
+ * Blocks go to the module, for others, until the pool has no more than that many and
+ * their stacks no more than that much: those that came last.
+ */
+static void kf_pool_drain(struct kf_worker *w, struct kf_pool *pool, unsigned int count,
+			  unsigned int pages)
 {
-	kf_fiber_t names[KF_POOL_MAX / 2];
-	unsigned int n;
+	kf_fiber_t names[KF_POOL_DRAIN];
 
-	for (n = 0; n < count; n++)
-		names[n] = kf_name(w->domain, kf_pool_get(pool));
-	kf_count(&kf_worker_processor(w)->block->calls);
-	kf_call_free(w->domain, names, n);
+	while (pool->count > count || (pool->count && pool->pages > pages)) {
+		unsigned int n = 0;
+
+		while (n < KF_POOL_DRAIN &&
+		       (pool->count > count || (pool->count && pool->pages > pages)))
+			names[n++] = kf_name(w->domain, kf_pool_get(pool));
+		kf_count(&kf_worker_processor(w)->block->calls);
+		kf_call_free(w->domain, names, n);
+	}
+}
+
+/* When there is too much in a pool, half of that goes: there may be more to come. */
+static void kf_pool_bound(struct kf_worker *w, struct kf_pool *pool)
+{
+	unsigned int count = w->domain->pool_stacks;
+	unsigned int pages = count * KF_POOL_STACK_PAGES;
+
+	if (pool->count > count)
+		kf_pool_drain(w, pool, count / 2, pages);
+	else if (pool->pages > pages)
+		kf_pool_drain(w, pool, count, pages / 2);
 }
 
 /* All that this processor has pooled. */
@@ -108,13 +142,8 @@ void kf_pools_drain_critical(struct kf_worker *w)
 	struct kf_processor *p = kf_worker_processor(w);
 	unsigned int i;
 
-	for (i = 0; i < KF_STACK_CLASSES; i++) {
-		struct kf_pool *pool = &p->pools[i];
-
-		while (pool->count)
-			kf_pool_drain(w, pool, pool->count < KF_POOL_MAX / 2 ?
-						       pool->count : KF_POOL_MAX / 2);
-	}
+	for (i = 0; i < KF_STACK_CLASSES; i++)
+		kf_pool_drain(w, &p->pools[i], 0, 0);
 }
 
 /* The fiber has ended and nobody asks for its value any more. */
@@ -134,9 +163,8 @@ static void kf_recycle_critical(struct kf_worker *w, struct kfiber_fiber_block *
 	kf_pool_put(pool, f);
 	/* Its stack may be full, and should not stay so: the module trims its pool. */
 	if (killed)
-		kf_pool_drain(w, pool, 1);
-	else if (pool->count > KF_POOL_MAX)
-		kf_pool_drain(w, pool, KF_POOL_MAX / 2);
+		kf_pool_drain(w, pool, pool->count - 1, UINT_MAX);
+	kf_pool_bound(w, pool);
 }
 
 /**
@@ -325,10 +353,10 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 			     const struct kf_attr *attr, uint32_t pages,
 			     void *(*fn)(void *), void *arg)
 {
-	int err;
-
 	struct kf_pool *pool = kf_pool(w, shift);
 	struct kfiber_fiber_block *f = kf_pool_get(pool);
+	bool refilled = !f;
+	int err;
 
 	if (!f) {
 		err = kf_pool_refill(w, pool, shift);
@@ -337,6 +365,7 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 		f = kf_pool_get(pool);
 		if (!f)
 			return -EAGAIN;
+		kf_pool_bound(w, pool);
 	}
 	f->stack_limit = attr->stack_limit ? kf_limit_pages(attr->stack_limit, shift) : 0;
 	err = kf_stack_start(w->domain, f, pages);
@@ -352,6 +381,8 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 	*name = kf_fiber_init(w->domain, f, fn, arg);
 	if (attr->flags & KF_CONTAIN_FAULTS)
 		kf_contain_faults(f);
+	if (refilled)
+		kf_count(&kf_worker_processor(w)->refills);
 	return 0;
 }
 

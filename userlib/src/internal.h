@@ -47,9 +47,15 @@
 
 #define KF_STACK_CLASSES (KFIBER_STACK_SHIFT_MAX - KFIBER_STACK_SHIFT_MIN + 1)
 
-/* Control blocks that a pool gets from the module at a time, and keeps at most. */
+/* Control blocks that a pool gets from the module at a time, and that go there. */
 #define KF_POOL_REFILL 16u
-#define KF_POOL_MAX 64u
+#define KF_POOL_DRAIN 32u
+
+/* That a pool keeps at most, unless it is configured; as Go's. */
+#define KF_POOL_STACKS 64u
+
+/* And how much memory, for each of these. */
+#define KF_POOL_STACK_PAGES 16u
 
 /* Go's number: a prime, so that no pattern of the program keeps step with it. */
 #define KF_FAIR_TICKS 61u
@@ -58,21 +64,25 @@
  * struct kf_pool - ended fibers of one stack class, for one processor
  * @first: linked by their blocks; NULL if empty
  * @count: how many
+ * @pages: that their stacks had when they came
  *
  * Only the holder of the processor uses it, in a critical section.
  */
 struct kf_pool {
 	struct kfiber_fiber_block *first;
 	unsigned int count;
+	unsigned int pages;
 };
 
 /**
  * struct kf_processor - what the library keeps for a processor
  * @block: shared with the module
+ * @refills: fibers spawned for which a pool had to ask the module; the holder writes
  * @pools: by stack class
  */
 struct kf_processor {
 	struct kfiber_processor_block *block;
+	__u64 refills;
 	struct kf_pool pools[KF_STACK_CLASSES];
 };
 
@@ -172,6 +182,7 @@ struct kf_checked;
  * @max_workers: as configured
  * @max_fibers: as configured
  * @stack_shift: the class of fibers that ask for none
+ * @pool_stacks: that a processor's pool keeps at most
  * @block: shared header
  * @processors: array
  * @worker_blocks: table, by index
@@ -200,6 +211,7 @@ struct kf_domain {
 	unsigned int max_workers;
 	unsigned int max_fibers;
 	unsigned int stack_shift;
+	unsigned int pool_stacks;
 	struct kfiber_domain_block *block;
 	struct kf_processor *processors;
 	struct kfiber_processor_block *processor_blocks;
@@ -372,6 +384,7 @@ int kf_call_alloc(struct kf_domain *d, unsigned int stack_shift, kf_fiber_t *nam
 		  unsigned int count);
 void kf_call_free(struct kf_domain *d, const kf_fiber_t *names, unsigned int count);
 int kf_call_start(struct kf_domain *d, kf_fiber_t name, uint32_t pages);
+int kf_call_stats(struct kf_domain *d, uint32_t flags, struct kfiber_stats *stats);
 int kf_call_trim(struct kf_domain *d, uint64_t *pages);
 int kf_call_watch(struct kf_domain *d, int eventfd, unsigned int percent);
 int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset,

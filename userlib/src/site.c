@@ -57,6 +57,7 @@ static struct kf_site *kf_site_add(struct kf_domain *d, uintptr_t address)
 		if (s) {
 			s->address = address;
 			kf_store(&s->start, 1);
+			kf_store(&s->high, 1);
 			s->next = atomic_load_explicit(bucket, memory_order_relaxed);
 			atomic_store_explicit(bucket, s, memory_order_release);
 		}
@@ -93,6 +94,12 @@ uint32_t kf_site_spawns(struct kf_domain *d, uintptr_t address)
 	return start;
 }
 
+static void kf_site_raise(struct kf_site *s, uint32_t high)
+{
+	if (high > kf_load(&s->high))
+		kf_store(&s->high, high);
+}
+
 /**
  * kf_site_learn() - a fiber has ended that needed more than it began with
  * @d: the domain
@@ -108,8 +115,7 @@ void kf_site_learn(struct kf_domain *d, const struct kfiber_fiber_block *f)
 
 	if (!s)
 		return;
-	if (high > kf_load(&s->high))
-		kf_store(&s->high, high);
+	kf_site_raise(s, high);
 	start = kf_load(&s->start);
 	if (high > start)
 		start += (high - start + 3) / 4;
@@ -132,6 +138,25 @@ void kf_sites_free(struct kf_domain *d)
 	}
 }
 
+/* What those need that have not ended. */
+static void kf_sites_look(struct kf_domain *d)
+{
+	uint32_t i, end = atomic_load_explicit(&d->fibers_end, memory_order_acquire);
+
+	for (i = 0; i < end; i++) {
+		struct kfiber_fiber_block *f = &d->fiber_blocks[i];
+		uint64_t word = atomic_load_explicit(kf_atomic64(&f->word), memory_order_acquire);
+		uint32_t high = kf_read32(&f->stack_high);
+		struct kf_site *s;
+
+		if (kf_state(word) == KFIBER_FREE || high <= kf_read32(&f->stack_start))
+			continue;
+		s = kf_site_find(d, f->spawn_site);
+		if (s)
+			kf_site_raise(s, high);
+	}
+}
+
 int kf_spawn_sites(struct kf_spawn_site *sites, int n)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
@@ -142,6 +167,7 @@ int kf_spawn_sites(struct kf_spawn_site *sites, int n)
 	if (!d)
 		return -ESRCH;
 	page = (uint64_t)sysconf(_SC_PAGESIZE);
+	kf_sites_look(d);
 	for (i = 0; i < KF_SITE_BUCKETS; i++) {
 		struct kf_site *s = atomic_load_explicit(&d->sites[i], memory_order_acquire);
 

@@ -54,6 +54,30 @@ int kf_stack_stats(kf_fiber_t fiber, struct kf_stack_stats *stats)
 	return 0;
 }
 
+int kf_stack_usage(struct kf_stack_usage *usage)
+{
+	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct kf_stack_usage all = { 0 };
+	struct kfiber_stats kernel;
+	size_t size = usage->size;
+	int err;
+
+	if (size < sizeof(size) + sizeof(uint64_t))
+		return -EINVAL;
+	if (!d)
+		return -ESRCH;
+	err = kf_call_stats(d, KFIBER_STATS_USED, &kernel);
+	if (err)
+		return err;
+	all.size = size;
+	all.resident = kernel.stack_pages * page;
+	all.used = kernel.stack_used;
+	all.idle = kernel.stack_idle;
+	memcpy(usage, &all, size < sizeof(all) ? size : sizeof(all));
+	return 0;
+}
+
 int kf_watch_memory(int eventfd, unsigned int percent)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);

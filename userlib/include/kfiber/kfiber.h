@@ -56,6 +56,10 @@ typedef uint64_t kf_fiber_t;
  * @guard_size: addresses at the bottom of each stack that are never backed by
  *	memory, rounded up to pages, at most half of the stack; 0: a quarter of
  *	the stack, at most 64 KiB. A frame larger than this can jump over it
+ * @pool_bytes: bound on the memory of ended fibers' stacks that the domain keeps
+ *	for the next ones; what is more goes back within a moment; 0: 16 MiB
+ * @pool_stacks: how many ended fibers' stacks, of each size, a processor keeps for
+ *	its next ones, of 64 KiB of memory each on average at most; 0: 64
  *
  * A field that is 0 takes its default.
  */
@@ -68,6 +72,8 @@ struct kf_config {
 	size_t stack_size;
 	unsigned int flags;
 	size_t guard_size;
+	size_t pool_bytes;
+	size_t pool_stacks;
 };
 
 /**
@@ -275,6 +281,19 @@ uint64_t kf_after(uint64_t ns);
  * @workers_peak: most threads at once
  * @spares: of @workers, asleep with nothing to do
  * @stack_trimmed: pages taken from stacks that did not need them
+ * @stack_grown: pages put into stacks since the start
+ * @stack_starts: fibers spawned on a stack that had too little memory: they were given
+ *	what their spawn site needs, without a fault
+ * @stack_dropped: pages that the program took from stacks itself (madvise, munmap), as
+ *	far as it has been noticed; @stack_pages is @stack_grown less @stack_trimmed
+ *	and @stack_dropped
+ * @pool_local: fibers spawned on a stack that their processor had kept
+ * @pool_warm: stacks that processors were given out of the domain's, with memory
+ * @pool_cold: likewise, but without: it comes from the kernel anew
+ * @pool_made: stacks that were made because none were left
+ * @pool_pages: pages of the stacks that the domain keeps, without the processors'
+ * @time: when all this was so; kf_now()'s. The difference of two readings is what
+ *	happened in a time
  */
 struct kf_stats {
 	size_t size;
@@ -299,6 +318,15 @@ struct kf_stats {
 	uint32_t workers_peak;
 	uint32_t spares;
 	uint64_t stack_trimmed;
+	uint64_t stack_grown;
+	uint64_t stack_starts;
+	uint64_t stack_dropped;
+	uint64_t pool_local;
+	uint64_t pool_warm;
+	uint64_t pool_cold;
+	uint64_t pool_made;
+	uint64_t pool_pages;
+	uint64_t time;
 };
 
 /**
@@ -309,6 +337,38 @@ struct kf_stats {
  * Return: 0, -EINVAL (size too small), -ESRCH (no domain runs).
  */
 int kf_stats(struct kf_stats *stats);
+
+/**
+ * struct kf_stack_usage - what the memory of all stacks is used for
+ * @size: sizeof(struct kf_stack_usage), set by the caller; what is beyond the size
+ *	that the library knows is left alone
+ * @resident: bytes of memory that stacks have
+ * @used: of these, what lies between the stack pointers of live fibers and the tops of
+ *	their stacks; of a fiber that runs, or blocks in a system call, all that its
+ *	stack has
+ * @idle: of these, what ended fibers have left for the next ones
+ *
+ * The waste is @resident - @used. What of it is not @idle, live fibers had in use once
+ * and do not now, or ended ones that nobody has joined.
+ */
+struct kf_stack_usage {
+	size_t size;
+	uint64_t resident;
+	uint64_t used;
+	uint64_t idle;
+};
+
+/**
+ * kf_stack_usage() - sum up what the memory of all stacks is used for
+ * @usage: @usage->size set; filled up to that
+ *
+ * Looks at each fiber that there is, some 10 ns each. They go on meanwhile, so the sum
+ * is of what each had in use when it was looked at.
+ *
+ * Context: any fiber or plain thread while a domain runs.
+ * Return: 0, -EINVAL (size too small), -ESRCH (no domain runs).
+ */
+int kf_stack_usage(struct kf_stack_usage *usage);
 
 /**
  * kf_trim() - give back the memory that stacks do not need
@@ -357,8 +417,9 @@ int kf_stack_stats(kf_fiber_t fiber, struct kf_stack_stats *stats);
  * struct kf_spawn_site - the fibers that were spawned at one place
  * @address: in the program, after the call of kf_spawn()
  * @spawned: how many
- * @high_water: bytes of the deepest stack that any of those had which have ended
- *	and went deeper than they began
+ * @high_water: bytes of the deepest stack that any of those had, live ones too. What
+ *	was there when it began does not count, but for a page: an earlier owner
+ *	may have needed it
  * @start: bytes that the next one begins with
  */
 struct kf_spawn_site {
