@@ -38,9 +38,9 @@
 /* Percent below the share at which pressure ends, so that it does not flutter. */
 #define KF_PRESSURE_SLACK 5u
 
-/* Of a cgroup's limit: then stacks are trimmed, but not at every fault. */
+/* Of a cgroup's limit: then stacks are trimmed, but not each time one grows. */
 #define KF_TIGHT_PERCENT 90u
-#define KF_TIGHT_FAULTS 8u
+#define KF_TIGHT_PAGES 64u
 
 static unsigned long unprivileged_bytes_max;
 module_param(unprivileged_bytes_max, ulong, 0644);
@@ -235,17 +235,17 @@ static bool kf_cgroup_reaches(struct kf_domain *d, u32 percent)
  * When the memory cgroup is full, whichever allocation is next has somebody
  * killed, a page table's too: there is no asking us first, as reclaim in the
  * whole machine does. So near its end what is not needed is given back ahead. A
- * look at all fibers is only worth it after some growth.
+ * look at all fibers is only worth it after some growth, by faults or by START.
  *
- * Context: page fault; the domain's mm is alive.
+ * Context: page fault or ioctl; the domain's mm is alive.
  */
 bool kf_account_tight(struct kf_domain *d)
 {
-	u64 faults = atomic64_read(&d->stack_faults);
+	u64 grown = atomic64_read(&d->stack_grown);
 
-	if (faults < READ_ONCE(d->tight_next))
+	if (grown < READ_ONCE(d->tight_next))
 		return false;
-	WRITE_ONCE(d->tight_next, faults + max(KF_TIGHT_FAULTS, READ_ONCE(d->nr_fibers) / 64));
+	WRITE_ONCE(d->tight_next, grown + max(KF_TIGHT_PAGES, READ_ONCE(d->nr_fibers) / 64));
 	return kf_cgroup_reaches(d, KF_TIGHT_PERCENT);
 }
 

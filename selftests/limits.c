@@ -2,6 +2,7 @@
 /* Who pays for stacks: the domain, the user, the memory cgroup; and who is told. */
 #include <fcntl.h>
 #include <kfiber/kfiber.h>
+#include <linux/kfiber.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -306,6 +309,62 @@ TEST_F(cgroup, stacks_are_trimmed_before_anybody_is_killed)
 
 	ASSERT_TRUE(write_file(CGROUP "/memory.max", "25165824"));
 	status = in_cgroup(six_hundred_deep);
+	ASSERT_TRUE(WIFEXITED(status)) TH_LOG("status %#x", status);
+	ASSERT_EQ(5, WEXITSTATUS(status));
+	ASSERT_EQ(0, events("oom_kill "));
+}
+
+/*
+ * The same without a fault: each begins with 40 pages, and parks with one in use. 94 MiB
+ * were there in the end.
+ */
+static void six_hundred_begin_deep(void)
+{
+	struct kfiber_setup setup = {
+		.size = sizeof(setup), .processors = 1, .max_workers = 1, .max_fibers = 600,
+	};
+	struct kfiber_start start = { .size = sizeof(start) };
+	struct kfiber_fibers alloc = {
+		.size = sizeof(alloc), .stack_shift = 18, .fibers = (uintptr_t)&start.fiber,
+	};
+	struct kfiber_fiber_block *blocks, *f;
+	int fd = open("/dev/kfiber", O_RDWR);
+	char *stacks;
+
+	if (fd < 0 || ioctl(fd, KFIBER_IOC_SETUP, &setup))
+		_exit(1);
+	stacks = mmap(NULL, 600ul << 18, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		      (off_t)(KFIBER_MAP_STACKS | 18ull << KFIBER_MAP_STACKS_SHIFT));
+	blocks = mmap(NULL, 600 * sizeof(*blocks), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		      KFIBER_MAP_FIBERS);
+	if (stacks == MAP_FAILED || blocks == MAP_FAILED)
+		_exit(2);
+	for (f = blocks; f < blocks + 600; f++) {
+		alloc.count = 1;
+		start.pages = 40;
+		if (ioctl(fd, KFIBER_IOC_ALLOC, &alloc) || ioctl(fd, KFIBER_IOC_START, &start))
+			_exit(3);
+		if (start.pages != 40)
+			_exit(4);
+		f->sp = (uintptr_t)stacks + ((f->slot + 1ul) << 18) - 200;
+		f->word |= KFIBER_PARKED;
+	}
+	_exit(5);
+}
+
+TEST_F(cgroup, stacks_that_begin_deep_are_trimmed_too)
+{
+	pid_t child;
+	int status;
+
+	ASSERT_TRUE(write_file(CGROUP "/memory.max", "25165824"));
+	child = fork();
+	if (!child) {
+		if (!write_file(CGROUP "/cgroup.procs", "0"))
+			_exit(99);
+		six_hundred_begin_deep();
+	}
+	status = wait_for(child);
 	ASSERT_TRUE(WIFEXITED(status)) TH_LOG("status %#x", status);
 	ASSERT_EQ(5, WEXITSTATUS(status));
 	ASSERT_EQ(0, events("oom_kill "));
