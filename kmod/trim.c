@@ -496,7 +496,7 @@ void kf_trim_domain_init(struct kf_domain *d, struct inode *inode)
 {
 	address_space_init_once(&d->mapping);
 	d->mapping.host = inode;
-	d->mapping.a_ops = inode->i_mapping->a_ops;
+	d->mapping.a_ops = &empty_aops;
 	d->mapping.gfp_mask = inode->i_mapping->gfp_mask;
 	init_rwsem(&d->zap_lock);
 	INIT_DELAYED_WORK(&d->age_work, kf_trim_age_work);
