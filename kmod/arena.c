@@ -410,6 +410,28 @@ static const struct vm_operations_struct kf_arena_vm_ops = {
 	.name = kf_arena_name,
 };
 
+/*
+ * Has the process mapped some of this already? Each mapping would have pages of its
+ * own, and those of a stack are counted where it is mapped: in one place. What @vma
+ * takes the place of may still be there.
+ * Context: mmap_lock for writing.
+ */
+static bool kf_arena_is_mapped(struct kf_domain *d, struct vm_area_struct *vma)
+{
+	struct vm_area_struct *v;
+
+	for (v = find_vma(d->mm, 0); v; v = find_vma(d->mm, v->vm_end)) {
+		if (v->vm_ops != &kf_arena_vm_ops || v->vm_private_data != d)
+			continue;
+		if (v->vm_start < vma->vm_end && vma->vm_start < v->vm_end)
+			continue;
+		if (v->vm_pgoff < vma->vm_pgoff + vma_pages(vma) &&
+		    vma->vm_pgoff < v->vm_pgoff + vma_pages(v))
+			return true;
+	}
+	return false;
+}
+
 /**
  * kf_arena_mmap() - map an arena, or a part of one
  * @d: a domain that is set up
@@ -419,12 +441,14 @@ static const struct vm_operations_struct kf_arena_vm_ops = {
  * Shared, because private file pages go in read-only: each first write would
  * fault again and copy. A forked child's is empty but for one stack: fork.c.
  *
- * Return: 0, -EINVAL.
+ * Return: 0, -EINVAL, -EBUSY (mapped already).
  */
 int kf_arena_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset)
 {
 	if (!kf_map_is_arena(offset, vma->vm_end - vma->vm_start))
 		return -EINVAL;
+	if (kf_arena_is_mapped(d, vma))
+		return -EBUSY;
 	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_WIPEONFORK | VM_NOHUGEPAGE);
 	vma->vm_private_data = d;
 	vma->vm_ops = &kf_arena_vm_ops;

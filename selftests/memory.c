@@ -1104,25 +1104,49 @@ TEST_F(device, read_only_stacks_are_zeros)
 	ASSERT_TRUE(can_write(p + SLOT - 1));
 }
 
-/* Two mappings are two stacks: pages belong to where they are mapped. */
+/* Pages belong to where they are mapped, and are counted there: that is one place. */
 TEST_F(device, mapped_twice)
 {
+	unsigned char *one = map_slots(self->fd, PROT_READ | PROT_WRITE, MAP_SHARED, 2, 4), *two;
 	struct kfiber_trim trim = { .size = sizeof(trim) };
-	unsigned char *one = map_slots(self->fd, PROT_READ | PROT_WRITE, MAP_SHARED, 0, 4);
-	unsigned char *two = map_slots(self->fd, PROT_READ | PROT_WRITE, MAP_SHARED, 0, 4);
 
 	ASSERT_NE(MAP_FAILED, one);
-	ASSERT_NE(MAP_FAILED, two);
-	one[SLOT - 1] = 1;
-	two[SLOT - 1] = 2;
-	ASSERT_EQ(1, one[SLOT - 1]);
-	ASSERT_EQ(2, device_pages(self->fd));
-	ASSERT_EQ(0, ioctl(self->fd, KFIBER_IOC_TRIM, &trim));
-	munmap(two, 4 * SLOT);
-	ASSERT_EQ(1, one[SLOT - 1]);
-	ASSERT_EQ(0, ioctl(self->fd, KFIBER_IOC_TRIM, &trim));
 	one[2 * SLOT - 1] = 1;
+	/* Any part of it: from below, from above, within, all around. */
+	for (size_t first = 0; first <= 6; first++)
+		for (size_t count = 1; count <= 6; count++) {
+			bool overlaps = first < 6 && first + count > 2;
+
+			two = map_slots(self->fd, PROT_READ | PROT_WRITE, MAP_SHARED, first, count);
+			ASSERT_EQ(overlaps, two == MAP_FAILED);
+			ASSERT_TRUE(!overlaps || errno == EBUSY);
+			if (!overlaps)
+				munmap(two, count * SLOT);
+		}
+	/* In its own place it may be. */
+	two = mmap(one, 2 * SLOT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, self->fd,
+		   (off_t)(STACKS + 2 * SLOT));
+	ASSERT_EQ(one, two);
+	ASSERT_EQ(0, one[2 * SLOT - 1]);
+	one[2 * SLOT - 1] = 1;
+	/* Where it was before is free when it has been moved, but not for itself. */
+	two = mremap(one, 2 * SLOT, 2 * SLOT, MREMAP_MAYMOVE | MREMAP_FIXED,
+		     mmap(NULL, 2 * SLOT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	ASSERT_NE(MAP_FAILED, two);
+	ASSERT_EQ(MAP_FAILED, mmap(one, 2 * SLOT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+				   self->fd, (off_t)(STACKS + 2 * SLOT)));
+	ASSERT_EQ(EBUSY, errno);
+	ASSERT_EQ(1, two[2 * SLOT - 1]);
+	/* Nothing is lost to the count: the pages of before are missed, those there are not. */
+	two[2 * SLOT - 2 * PAGE] = 1;
 	ASSERT_EQ(0, ioctl(self->fd, KFIBER_IOC_TRIM, &trim));
+	ASSERT_LE(2, device_pages(self->fd));
+	/* Gone is gone. */
+	munmap(two, 2 * SLOT);
+	munmap(one + 2 * SLOT, 2 * SLOT);
+	two = map_slots(self->fd, PROT_READ | PROT_WRITE, MAP_SHARED, 0, 8);
+	ASSERT_NE(MAP_FAILED, two);
+	ASSERT_TRUE(can_write(two + 4 * SLOT - 1));
 }
 
 /* Old and emulated: another part of the file in the place of this one. */
@@ -1132,9 +1156,11 @@ TEST_F(device, pages_of_it_are_remapped)
 
 	ASSERT_NE(MAP_FAILED, p);
 	p[SLOT - 1] = 1;
-	ASSERT_EQ(0, remap_file_pages(p, SLOT, 0, (STACKS + 2 * SLOT) / PAGE, 0));
-	p[SLOT - 1] = 3;
-	ASSERT_EQ(0, p[3 * SLOT - 1]);
+	ASSERT_EQ(0, munmap(p + 3 * SLOT, SLOT));
+	ASSERT_EQ(0, remap_file_pages(p, SLOT, 0, (STACKS + 3 * SLOT) / PAGE, 0));
+	ASSERT_EQ(0, p[SLOT - 1]);
+	/* Not to what is mapped, in whose place it would be there twice. */
+	ASSERT_EQ(-1, remap_file_pages(p, SLOT, 0, (STACKS + 2 * SLOT) / PAGE, 0));
 	/* Not to where there is nothing. */
 	ASSERT_EQ(-1, remap_file_pages(p, SLOT, 0, KFIBER_MAP_STACKS / PAGE, 0));
 }

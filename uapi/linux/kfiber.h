@@ -86,7 +86,8 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
 /*
  * mmap offsets. The table of processors, workers and fibers is an array of
  * its blocks; a page of it can be touched once the objects in it exist. The
- * arena of a stack class holds slot n at n << stack_shift.
+ * arena of a stack class holds slot n at n << stack_shift; a part of one can be
+ * mapped only once at a time, or mmap() gives EBUSY.
  */
 #define KFIBER_MAP_DOMAIN	0x0000000000000000ull
 #define KFIBER_MAP_PROCESSORS	0x0001000000000000ull
