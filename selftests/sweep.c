@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -242,6 +243,61 @@ static int do_kick(DOMAIN *d)
 	return call(d->fd, KFIBER_IOC_KICK, &args);
 }
 
+static int do_usage(DOMAIN *d)
+{
+	struct kfiber_stats args = { .size = sizeof(args), .flags = KFIBER_STATS_USED };
+
+	return call(d->fd, KFIBER_IOC_STATS, &args);
+}
+
+static int do_trim(DOMAIN *d)
+{
+	struct kfiber_trim args = { .size = sizeof(args) };
+
+	return call(d->fd, KFIBER_IOC_TRIM, &args);
+}
+
+static int do_stack(DOMAIN *d)
+{
+	struct kfiber_stack args = {
+		.size = sizeof(args),
+		.offset = KFIBER_MAP_STACKS | (__u64)SHIFT << KFIBER_MAP_STACKS_SHIFT,
+	};
+
+	return call(d->fd, KFIBER_IOC_STACK, &args);
+}
+
+static int do_watch(DOMAIN *d)
+{
+	struct kfiber_watch args = { .size = sizeof(args), .percent = 50 };
+	int err;
+
+	args.fd = eventfd(0, EFD_CLOEXEC);
+	if (args.fd < 0)
+		return -errno;
+	err = call(d->fd, KFIBER_IOC_WATCH, &args);
+	close(args.fd);
+	return err;
+}
+
+/* A fiber's first pages, each time anew: it goes to the pool, which is trimmed. */
+static int do_start(DOMAIN *d)
+{
+	struct kfiber_start args = { .size = sizeof(args), .pages = 20 };
+	int err = call_fibers(d->fd, KFIBER_IOC_ALLOC, &args.fiber, 1), freed;
+
+	if (err)
+		return err;
+	err = call(d->fd, KFIBER_IOC_START, &args);
+	/* The rest is a luxury. */
+	if (!err && !args.pages)
+		err = -EIO;
+	freed = call_fibers(d->fd, KFIBER_IOC_FREE, &args.fiber, 1);
+	if (!err)
+		err = freed;
+	return err ? err : do_trim(d);
+}
+
 static int do_mmap(DOMAIN *d)
 {
 	void *map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, d->fd,
@@ -300,6 +356,11 @@ static const struct {
 	{ "arm", do_arm },
 	{ "ready_and_next", do_ready_and_next },
 	{ "kick", do_kick },
+	{ "usage", do_usage },
+	{ "trim", do_trim },
+	{ "stack", do_stack },
+	{ "watch", do_watch },
+	{ "start", do_start },
 	{ "mmap", do_mmap },
 	{ "grow", do_grow },
 	{ "read_into_stack", do_read_into_stack },
