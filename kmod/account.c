@@ -26,7 +26,9 @@
 #include <linux/eventfd.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/module.h>
+#include <linux/nodemask.h>
 #include <linux/page_counter.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
@@ -203,7 +205,52 @@ void kf_account_release(struct kf_domain *d)
 /* --- pressure --------------------------------------------------------------- */
 
 #ifdef CONFIG_MEMCG
-/* Of the domain's cgroup and those that it is in. Context: its mm is alive. */
+/* File pages of a zone, in the lists of either kind of reclaim. */
+static long kf_zone_cache(const struct mem_cgroup_per_node *node, enum zone_type zone)
+{
+	long pages = READ_ONCE(node->lru_zone_size[zone][LRU_INACTIVE_FILE]) +
+		     READ_ONCE(node->lru_zone_size[zone][LRU_ACTIVE_FILE]);
+#ifdef CONFIG_LRU_GEN
+	int gen;
+
+	for (gen = 0; gen < MAX_NR_GENS; gen++)
+		pages += READ_ONCE(node->lruvec.lrugen.nr_pages[gen][LRU_GEN_FILE][zone]);
+#endif
+	return pages;
+}
+
+/*
+ * Pages of files count against a cgroup's limit and are dropped when the room is
+ * needed: a cgroup that reads files is always full, and not short of memory.
+ */
+static unsigned long kf_cgroup_cache(const struct mem_cgroup *memcg)
+{
+	long pages = 0;
+	int nid, zone;
+
+	for_each_node_state(nid, N_MEMORY)
+		for (zone = 0; zone < MAX_NR_ZONES; zone++)
+			pages += kf_zone_cache(memcg->nodeinfo[nid], zone);
+	return max(pages, 0l);
+}
+
+static bool kf_counter_reaches(struct page_counter *counter, const struct mem_cgroup *memcg,
+			       u32 percent)
+{
+	unsigned long max = READ_ONCE(counter->max), used;
+
+	if (max >= PAGE_COUNTER_MAX)
+		return false;
+	used = page_counter_read(counter);
+	if (!kf_reaches(used, max, percent))
+		return false;
+	return kf_reaches(used - min(used, kf_cgroup_cache(memcg)), max, percent);
+}
+
+/*
+ * Of the domain's cgroup and those that it is in; of the latter's cache only its
+ * own part is known. Context: its mm is alive.
+ */
 static bool kf_cgroup_reaches(struct kf_domain *d, u32 percent)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(d->mm);
@@ -212,12 +259,8 @@ static bool kf_cgroup_reaches(struct kf_domain *d, u32 percent)
 
 	if (!memcg)
 		return false;
-	for (counter = &memcg->memory; counter && !reaches; counter = counter->parent) {
-		unsigned long max = READ_ONCE(counter->max);
-
-		if (max < PAGE_COUNTER_MAX)
-			reaches = kf_reaches(page_counter_read(counter), max, percent);
-	}
+	for (counter = &memcg->memory; counter && !reaches; counter = counter->parent)
+		reaches = kf_counter_reaches(counter, memcg, percent);
 	mem_cgroup_put(memcg);
 	return reaches;
 }
