@@ -13,8 +13,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 httpd=${HTTPD:-$here/httpd}
 [[ -x $httpd ]] || httpd=$here/../build/examples/httpd
 tmp=
+cgroup=/sys/fs/cgroup/kfiber-httpd
 server_pid='' server_out='' server_port=''
 strict_pid='' strict_out='' strict_port=''
+small_pid='' small_out='' small_port=''
+# Runs the server; makes it a member of the cgroup when there is to be one.
+launcher=()
 cr=$'\r'
 # Patience for a slow machine: nothing waits for it when things go well.
 patience=30
@@ -34,6 +38,7 @@ tests=(
 	keep_alive keep_alive_http10 close_http10 connection_close pipelined
 	byte_by_byte half_closed parallel
 	stalled_request idle_connection connection_limit access_log sigint
+	shed_at_stack_limit shed_in_cgroup file_cache_is_no_pressure
 	version_and_usage sigterm_idle sigterm_grace
 )
 
@@ -41,9 +46,10 @@ cleanup()
 {
 	local pid
 
-	for pid in $server_pid $strict_pid; do
+	for pid in $server_pid $strict_pid $small_pid; do
 		kill -KILL "$pid" 2>/dev/null
 	done
+	remove_cgroup
 	[[ $tmp ]] && rm -rf "$tmp"
 }
 
@@ -51,6 +57,13 @@ bail()
 {
 	echo "Bail out! $1"
 	exit 1
+}
+
+# The test's line says so.
+skip()
+{
+	skipped=$1
+	return 1
 }
 
 complain()
@@ -92,7 +105,7 @@ start_server()
 	local prefix=$1 out line
 	shift
 
-	exec {out}< <(exec "$httpd" --root "$tmp/root" --port 0 "$@" 2>&1)
+	exec {out}< <(exec "${launcher[@]}" "$httpd" --root "$tmp/root" --port 0 "$@" 2>&1)
 	printf -v "${prefix}_pid" %s $!
 	printf -v "${prefix}_out" %s "$out"
 	IFS= read -r -t "$patience" -u "$out" line || line='nothing'
@@ -851,6 +864,147 @@ access_log()
 	[[ $line =~ $form && $line == *"$wanted"* ]] || complain "the log says: $line"
 }
 
+# --- memory: a third server, with little of it --------------------------------
+
+make_cgroup()
+{
+	mkdir "$cgroup" 2>/dev/null && echo "$1" > "$cgroup/memory.max" || return
+	# shellcheck disable=SC2016 # it is for the inner shell
+	launcher=(bash -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$cgroup")
+}
+
+# A process is in its cgroup until it has been waited for.
+remove_cgroup()
+{
+	launcher=()
+	[[ -d $cgroup ]] || return 0
+	for ((tries = 0; tries < 100; tries++)); do
+		rmdir "$cgroup" 2>/dev/null && return
+		sleep 0.1
+	done
+	complain "$cgroup cannot be removed"
+}
+
+start_small()
+{
+	start_server small --idle 600 --max-connections 100000 "$@"
+	port=$small_port
+}
+
+# Connections in the middle of their requests, until a new one is sent away.
+hold_until_shed()
+{
+	held=()
+	for ((tries = 0; tries < 2000; tries++)); do
+		connect
+		held+=("$sock")
+		say 'GET /ten.txt HTTP/1.1\r\n'
+		ask 'GET /ten.txt'
+		[[ $status == 503 ]] && break
+		[[ $status == 200 ]] || break
+	done
+	want_status 503
+	want_header 'Retry-After: 1'
+}
+
+# Each has an answer: what it asked for, or to come back later.
+release_held()
+{
+	for sock in "${held[@]}"; do
+		say 'Host: a\r\nConnection: close\r\n\r\n'
+		hear_all
+		disconnect
+		[[ $status == 503 ]] && want_header 'Retry-After: 1' && continue
+		want_status 200
+	done
+}
+
+# Stacks that nobody needs may take some seconds to go back.
+wait_for_200()
+{
+	local end=$((SECONDS + 2 * patience))
+
+	while ask 'GET /ten.txt'; [[ $status == 503 ]] && ((SECONDS < end)); do
+		sleep 0.1
+	done
+	want_status 200
+}
+
+# It was sent away, and stays away no longer than it must.
+recovers()
+{
+	local i
+
+	release_held
+	wait_for_200
+	for ((i = 0; i < 20; i++)); do
+		ask 'GET /dir/'
+		want_status 200
+	done
+}
+
+end_small()
+{
+	local text=
+
+	kill -TERM "$small_pid"
+	wait "$small_pid" || complain "ended with status $?"
+	small_pid=
+	IFS= read -r -d '' -t "$patience" -u "$small_out" text
+	[[ $text =~ errors\ +0$'\n' ]] || complain "it counted errors: $text"
+	[[ $'\n'$text =~ $'\n'$1\ +[1-9] ]] || complain "$1: $text"
+}
+
+shed_at_stack_limit()
+{
+	local port
+
+	start_small --stack-memory 4096
+	hold_until_shed
+	recovers
+	# What it has learnt of stacks and kept of them is not in its way.
+	hold_until_shed
+	recovers
+	end_small pressed
+}
+
+shed_in_cgroup()
+{
+	local port
+
+	make_cgroup 25165824 || skip 'no memory cgroup' || return 0
+	start_small
+	hold_until_shed
+	recovers
+	end_small pressed
+	[[ $(< "$cgroup/memory.events") == *oom_kill\ 0* ]] || complain 'somebody was killed'
+	remove_cgroup
+}
+
+# Files that were read fill a cgroup, and make room when that is needed.
+file_cache_is_no_pressure()
+{
+	local port file
+
+	make_cgroup 25165824 || skip 'no memory cgroup' || return 0
+	start_small
+	for file in /usr/lib/*/*.so /usr/lib/*/*.a /usr/lib/gcc/*/*/*; do
+		"${launcher[@]}" cat "$file" > /dev/null 2>&1
+		(($(< "$cgroup/memory.current") > 23500000)) && break
+	done
+	(($(< "$cgroup/memory.current") > 23500000)) || complain 'not enough to read here'
+	connect
+	say 'GET /ten.txt HTTP/1.1\r\n'
+	held=("$sock")
+	for ((tries = 0; tries < 20; tries++)); do
+		ask 'GET /dir/'
+		want_status 200
+	done
+	release_held
+	end_small requests
+	remove_cgroup
+}
+
 sigint()
 {
 	kill -INT "$strict_pid"
@@ -933,8 +1087,10 @@ main()
 	bad=0
 	for name in "${tests[@]}"; do
 		failed=0
+		skipped=
 		"$name"
-		((failed == 0)) && echo "ok $((++number)) ${name//_/ }" && continue
+		((failed == 0)) &&
+			echo "ok $((++number)) ${name//_/ }${skipped:+ # SKIP $skipped}" && continue
 		echo "not ok $((++number)) ${name//_/ }"
 		bad=1
 	done

@@ -11,6 +11,8 @@
 
 #define NSEC_PER_SEC	1000000000ull
 #define LINGER_SECONDS	2
+/* Of stack, for any request: what a directory's listing takes, and some. */
+#define STACK_NEEDED	(32 * 1024)
 
 static void set_timeout(int fd, int option, unsigned int seconds)
 {
@@ -19,11 +21,10 @@ static void set_timeout(int fd, int option, unsigned int seconds)
 	setsockopt(fd, SOL_SOCKET, option, &time, sizeof(time));
 }
 
-static void conn_init(struct conn *conn, int fd, bool refused)
+static void conn_init(struct conn *conn, int fd)
 {
 	conn->fd = fd;
 	atomic_init(&conn->idle, false);
-	conn->refused = refused;
 	conn->broken = false;
 	conn->linger = false;
 	conn->have = 0;
@@ -102,7 +103,7 @@ static void answer(struct reply *reply)
 
 	if (req->status)
 		reply_error(reply, req->status, "");
-	else if (reply->conn->refused)
+	else if (reply->shed)
 		reply_error(reply, 503, "Retry-After: 1\r\n");
 	else if (req->parser.method != HTTP_GET && req->parser.method != HTTP_HEAD)
 		reply_error(reply, 405, "Allow: GET, HEAD\r\n");
@@ -118,6 +119,8 @@ static bool serve_request(struct conn *conn, const struct request *req)
 	reply_init(&reply, conn, req);
 	answer(&reply);
 	count(&counters.requests, 1);
+	if (reply.status == 503)
+		count(&counters.shed, 1);
 	if (reply.status == 500)
 		count(&counters.errors, 1);
 	if (options.verbose)
@@ -166,26 +169,44 @@ static void linger(struct conn *conn)
 		;
 }
 
-static void *run_connection(int fd, bool refused)
+static void run_connection(int fd)
 {
 	struct conn conn;
 
-	conn_init(&conn, fd, refused);
+	conn_init(&conn, fd);
 	server_add(&conn);
 	serve_requests(&conn);
 	if (conn.linger)
 		linger(&conn);
 	server_remove(&conn);
 	close(fd);
+}
+
+/*
+ * Takes all the memory that the connection can need while nothing has been
+ * promised to it: what is short later is short for those that come later.
+ */
+static __attribute__((noinline)) void touch_stack(void)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	volatile char stack[STACK_NEEDED];
+	size_t i;
+
+	for (i = sizeof(stack); i >= page; i -= page)
+		stack[i - page] = 0;
+}
+
+void *conn_main(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+
+	if (shed_now()) {
+		count(&counters.shed, 1);
+		shed_connection(fd);
+		server_uncount();
+		return NULL;
+	}
+	touch_stack();
+	run_connection(fd);
 	return NULL;
-}
-
-void *conn_main(void *fd)
-{
-	return run_connection((int)(intptr_t)fd, false);
-}
-
-void *conn_refuse(void *fd)
-{
-	return run_connection((int)(intptr_t)fd, true);
 }

@@ -5,6 +5,7 @@
  *	main.c		options, signals, start and end
  *	server.c	listening, accepting, the live connections, stopping
  *	conn.c		one connection: requests in, one after the other
+ *	shed.c		who is sent away when memory runs short
  *	request.c	a request's head: parsing, checking, the path it names
  *	response.c	heads, error pages, redirects; everything that is sent
  *	file.c		what a path stands for: files, parts of files, directories
@@ -48,6 +49,8 @@
  * @bind: numeric address to listen on; NULL: all of them, IPv6 and IPv4
  * @port: 0: the kernel chooses a free one
  * @processors: for kf_config
+ * @stack_kib: KiB that all stacks may have together; 0: no limit
+ * @shed_at: percent of a memory limit; who comes when it is used is answered 503
  * @max_connections: more than these are answered 503
  * @idle_seconds: how long a peer may keep a connection waiting
  * @verbose: write the access log
@@ -57,6 +60,8 @@ struct options {
 	const char *bind;
 	unsigned int port;
 	unsigned int processors;
+	unsigned int stack_kib;
+	unsigned int shed_at;
 	unsigned int max_connections;
 	unsigned int idle_seconds;
 	bool verbose;
@@ -68,7 +73,9 @@ extern struct options options;
  * struct counters - what the server did
  * @requests: requests answered, whatever the answer
  * @connections: connections accepted
- * @refused: of @connections, over the limit
+ * @refused: of @connections, over the limit of connections
+ * @shed: requests and connections that there was too little memory for
+ * @pressed: times that memory began to run short
  * @aborted: answers that the peer did not take to their end
  * @bytes: bytes sent, heads included
  * @errors: what went wrong on this side: 500 answers, failed accepts and spawns
@@ -77,6 +84,8 @@ struct counters {
 	atomic_ullong requests;
 	atomic_ullong connections;
 	atomic_ullong refused;
+	atomic_ullong shed;
+	atomic_ullong pressed;
 	atomic_ullong aborted;
 	atomic_ullong bytes;
 	atomic_ullong errors;
@@ -112,7 +121,6 @@ struct header {
  * @link: in the server's list, under its lock
  * @fd: the socket; closed by the fiber only, after it has left the list
  * @idle: between two requests: written by the fiber, read by whoever stops the server
- * @refused: over the limit, gets a 503
  * @broken: sending failed, nothing more can be said
  * @linger: the peer may be sending still
  * @have: bytes in @head
@@ -123,7 +131,6 @@ struct conn {
 	LIST_ENTRY(conn) link;
 	int fd;
 	atomic_bool idle;
-	bool refused;
 	bool broken;
 	bool linger;
 	size_t have;
@@ -159,6 +166,7 @@ struct request {
 
 /**
  * struct reply - the answer to one request
+ * @shed: memory is short: it is a 503
  * @keep: the connection goes on after it
  * @head_only: the request was HEAD
  * @overflow: @text was too small
@@ -169,6 +177,7 @@ struct request {
 struct reply {
 	struct conn *conn;
 	const struct request *req;
+	bool shed;
 	bool keep;
 	bool head_only;
 	bool overflow;
@@ -198,10 +207,17 @@ void server_stop(void);
 bool server_stopping(void);
 void server_add(struct conn *conn);
 void server_remove(struct conn *conn);
+void server_uncount(void);
+void server_close_idle(void);
 
 /* conn.c */
 void *conn_main(void *fd);
-void *conn_refuse(void *fd);
+
+/* shed.c */
+int shed_start(void);
+void shed_stop(void);
+bool shed_now(void);
+void shed_connection(int fd);
 
 /* request.c */
 void request_init(struct request *req);

@@ -15,6 +15,7 @@
 
 #define MAX_PROCESSORS	4096
 #define MAX_CONNECTIONS	1000000
+#define MAX_STACK_KIB	(1u << 30)
 /* A day: longer than any time-out that means something. */
 #define MAX_IDLE	86400
 
@@ -25,6 +26,7 @@ struct options options = {
 	.port = 8080,
 	.max_connections = 1024,
 	.idle_seconds = 30,
+	.shed_at = KF_WATCH_DEFAULT,
 };
 
 static const struct argp_option argp_options[] = {
@@ -33,6 +35,9 @@ static const struct argp_option argp_options[] = {
 	{ "bind", 'b', "ADDR", 0, "Listen on this numeric address only (default: all)", 0 },
 	{ "processors", 'P', "N", 0, "Let N fibers run at once (default: one per CPU)", 0 },
 	{ "max-connections", 'c', "N", 0, "Answer 503 above N connections (default: 1024)", 0 },
+	{ "stack-memory", 'm', "KIB", 0, "Let all stacks have KIB together (default: no limit)", 0 },
+	{ "shed-at", 's', "PERCENT", 0,
+	  "Answer 503 while a memory limit is used to PERCENT (default: 85)", 0 },
 	{ "idle", 'i', "SECONDS", 0, "Close connections idle for so long (default: 30)", 0 },
 	{ "verbose", 'v', NULL, 0, "Write an access log to stdout, in common log format", 0 },
 	{ 0 }
@@ -68,6 +73,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'c':
 		options.max_connections = parse_number(state, arg, 1, MAX_CONNECTIONS);
+		return 0;
+	case 'm':
+		options.stack_kib = parse_number(state, arg, 1, MAX_STACK_KIB);
+		return 0;
+	case 's':
+		options.shed_at = parse_number(state, arg, 1, 100);
 		return 0;
 	case 'i':
 		options.idle_seconds = parse_number(state, arg, 1, MAX_IDLE);
@@ -147,6 +158,7 @@ int main(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	config.processors = options.processors;
+	config.stack_bytes_max = options.stack_kib * 1024ul;
 	raise_file_limit();
 	ret = file_open_root(options.root);
 	if (ret)

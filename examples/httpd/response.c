@@ -41,7 +41,8 @@ void reply_init(struct reply *reply, struct conn *conn, const struct request *re
 {
 	reply->conn = conn;
 	reply->req = req;
-	reply->keep = !req->status && req->keep_alive && !req->has_body && !conn->refused &&
+	reply->shed = shed_now();
+	reply->keep = !req->status && req->keep_alive && !req->has_body && !reply->shed &&
 		      !server_stopping();
 	reply->head_only = req->head_len && req->parser.method == HTTP_HEAD;
 	reply->overflow = false;

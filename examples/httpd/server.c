@@ -17,8 +17,6 @@
 #define GRACE_NS	(5 * NSEC_PER_SEC)
 /* Long enough for some descriptors to be closed, short enough not to be noticed. */
 #define BACK_OFF_NS	(20 * NSEC_PER_MSEC)
-/* So many connections above the limit get a 503; beyond that they are closed unanswered. */
-#define REFUSALS_MAX	64
 
 LIST_HEAD(conn_list, conn);
 
@@ -158,14 +156,15 @@ static unsigned int count_connection(void)
 	return live;
 }
 
-static void uncount_connection(void)
+/* A connection that was never in the list is gone. */
+void server_uncount(void)
 {
 	pthread_mutex_lock(&server.lock);
 	connection_gone();
 	pthread_mutex_unlock(&server.lock);
 }
 
-static int spawn_connection(int fd, unsigned long long number, bool refuse)
+static int spawn_connection(int fd, unsigned long long number)
 {
 	char name[32];
 	const struct kf_attr attr = {
@@ -175,24 +174,27 @@ static int spawn_connection(int fd, unsigned long long number, bool refuse)
 	};
 
 	snprintf(name, sizeof(name), "conn %llu", number);
-	return kf_spawn(NULL, &attr, refuse ? conn_refuse : conn_main, (void *)(intptr_t)fd);
+	return kf_spawn(NULL, &attr, conn_main, (void *)(intptr_t)fd);
 }
 
 static void start_connection(int fd)
 {
 	unsigned long long number = atomic_fetch_add(&counters.connections, 1) + 1;
-	unsigned int live = count_connection();
-	bool refuse = live > options.max_connections;
+	int err;
 
-	if (refuse)
+	if (count_connection() > options.max_connections) {
 		count(&counters.refused, 1);
-	if (live <= options.max_connections + REFUSALS_MAX) {
-		if (!spawn_connection(fd, number, refuse))
+	} else if (shed_now()) {
+		count(&counters.shed, 1);
+	} else {
+		err = spawn_connection(fd, number);
+		if (!err)
 			return;
-		count(&counters.errors, 1);
+		/* A limit was reached between two looks. */
+		count(err == -EAGAIN || err == -ENOMEM ? &counters.shed : &counters.errors, 1);
 	}
-	close(fd);
-	uncount_connection();
+	shed_connection(fd);
+	server_uncount();
 }
 
 /* Errors of the one connection that was about to be accepted, see accept(2). */
@@ -238,10 +240,11 @@ static bool has_unread_data(const struct conn *conn)
 }
 
 /*
- * A connection with a request that its fiber has not seen yet is not idle. One
- * that turns idle after this has looked at it sees that the server is stopping.
+ * Ends the connections that are between two requests. One with a request that
+ * its fiber has not seen yet is not idle. One that turns idle after this has
+ * looked at it sees that the server is stopping, if it is.
  */
-static void wake_idle_connections(void)
+void server_close_idle(void)
 {
 	struct conn *conn;
 
@@ -287,7 +290,7 @@ static bool wait_until_quiet(uint64_t deadline)
  */
 static void drain_connections(void)
 {
-	wake_idle_connections();
+	server_close_idle();
 	if (wait_until_quiet(kf_after(GRACE_NS)))
 		return;
 	do {
@@ -298,12 +301,17 @@ static void drain_connections(void)
 /* The first fiber: the domain, and with it kf_run(), ends some time after it. */
 int server_main(void *arg)
 {
+	int err = shed_start();
+
 	(void)arg;
+	if (err)
+		return err;
 	printf("listening on port %d\n", server_port());
 	fflush(stdout);
 	accept_connections();
 	close(server.listen_fd);
 	drain_connections();
+	shed_stop();
 	stats_print();
 	return 0;
 }

@@ -15,6 +15,8 @@ static void print_server(void)
 	print_one("requests", atomic_load(&counters.requests));
 	print_one("connections", atomic_load(&counters.connections));
 	print_one("refused", atomic_load(&counters.refused));
+	print_one("shed", atomic_load(&counters.shed));
+	print_one("pressed", atomic_load(&counters.pressed));
 	print_one("aborted", atomic_load(&counters.aborted));
 	print_one("bytes", atomic_load(&counters.bytes));
 	print_one("errors", atomic_load(&counters.errors));
@@ -37,6 +39,7 @@ static void print_domain(const struct kf_stats *stats)
 	print_one("stack_faults", stats->stack_faults);
 	print_one("stack_pages", stats->stack_pages);
 	print_one("stack_refused", stats->stack_refused);
+	print_one("stack_trimmed", stats->stack_trimmed);
 	print_one("processors", stats->processors);
 	print_one("workers", stats->workers);
 	print_one("workers_peak", stats->workers_peak);

@@ -162,7 +162,9 @@ static void kf_recycle_critical(struct kf_worker *w, struct kfiber_fiber_block *
 			      memory_order_release);
 	kf_pool_put(pool, f);
 	/* Its stack may be full, and should not stay so: the module trims its pool. */
-	if (killed)
+	if (kf_is_pressed(w->domain))
+		kf_pools_drain_critical(w);
+	else if (killed)
 		kf_pool_drain(w, pool, pool->count - 1, UINT_MAX);
 	kf_pool_bound(w, pool);
 }

@@ -276,6 +276,12 @@ static inline struct kf_processor *kf_worker_processor(struct kf_worker *w)
 	return &w->domain->processors[kf_read32(&w->block->processor)];
 }
 
+/* Is a memory limit nearly reached, as far as somebody watches? */
+static inline bool kf_is_pressed(struct kf_domain *d)
+{
+	return kf_read32(&d->block->pressed);
+}
+
 /* The fiber that is written in a block now. */
 static inline kf_fiber_t kf_name(struct kf_domain *d, struct kfiber_fiber_block *f)
 {

@@ -89,5 +89,5 @@ int kf_memory_pressure(void)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
 
-	return d && kf_read32(&d->block->pressed);
+	return d && kf_is_pressed(d);
 }

@@ -117,6 +117,11 @@ static void kf_worker_make_spare(struct kf_domain *d)
 	}
 }
 
+static bool kf_holds_processor(struct kf_worker *w)
+{
+	return kf_read32(&w->block->processor) != KFIBER_NO_PROCESSOR;
+}
+
 /* Return: false when the domain ended meanwhile. */
 static bool kf_worker_spare_outside(struct kf_worker *w)
 {
@@ -124,7 +129,7 @@ static bool kf_worker_spare_outside(struct kf_worker *w)
 	kf_delay(KF_DELAY_SPARE);
 	kf_worker_make_spare(w->domain);
 	kf_enter(w);
-	return kf_read32(&w->block->processor) != KFIBER_NO_PROCESSOR;
+	return kf_holds_processor(w);
 }
 
 /*
@@ -133,7 +138,7 @@ static bool kf_worker_spare_outside(struct kf_worker *w)
  */
 static bool kf_worker_pick(struct kf_worker *w, kf_fiber_t *name)
 {
-	if (kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR || w->arm)
+	if (!kf_holds_processor(w) || w->arm)
 		return false;
 	return kf_pick_critical(w, name) == KF_PICKED;
 }
@@ -158,6 +163,9 @@ static int kf_worker_loop(struct kf_worker *w)
 	int err;
 
 	for (;;) {
+		/* Whoever looks for memory cannot take what this processor keeps warm. */
+		if (kf_is_pressed(w->domain) && kf_holds_processor(w))
+			kf_pools_drain_critical(w);
 		err = kf_worker_pick(w, &name) ? 0 : kf_worker_ask(w, &name);
 		if (err == -EINTR)
 			continue;
