@@ -35,6 +35,7 @@
  * stacks of its own that it could write to anyway.
  */
 #include <linux/gfp.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
@@ -50,8 +51,11 @@
 #include "trace.h"
 #include "word.h"
 
-/* Pages that are allocated and put in together; bounds the kernel's stack. */
+/* Pages that are put in together; bounds the kernel's stack. */
 #define KF_GROW_BATCH 16u
+
+/* Pages that are allocated together, as an order: what CPUs keep lists of. */
+#define KF_ALLOC_ORDER 3u
 
 static u32 kf_vma_stack_shift(const struct vm_area_struct *vma)
 {
@@ -62,34 +66,59 @@ static u32 kf_vma_stack_shift(const struct vm_area_struct *vma)
 #define KF_GFP_EASY (GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NORETRY | __GFP_NOWARN)
 
 /*
- * The page that is needed. Before somebody is killed for it, in the cgroup or in
+ * The page that is needed, where no easy one was found. Before somebody is killed for it, in the cgroup or in
  * the machine, other stacks of the domain give what they do not need.
  */
 static struct page *kf_alloc_first_page(struct kf_domain *d, bool touched)
 {
-	struct page *page = alloc_page(KF_GFP_EASY);
+	struct page *page = NULL;
 
-	if (!page && kf_trim_try(d, KF_TRIM_SHORT))
+	if (kf_trim_try(d, KF_TRIM_SHORT))
 		page = alloc_page(KF_GFP_EASY);
 	if (!page && touched)
 		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	return page;
 }
 
-/* Return: how many there are. The first is the topmost, those below are luxury. */
-static u32 kf_alloc_pages(struct kf_domain *d, struct page **pages, u32 n, bool touched)
+/*
+ * Allocates 2^@order pages in one go, which costs little more than one, and makes
+ * pages of their own of them. Return: how many there are.
+ */
+static u32 kf_alloc_block(struct page **pages, u32 order)
 {
+	struct page *block = alloc_pages(KF_GFP_EASY, order);
 	u32 i;
 
-	pages[0] = kf_alloc_first_page(d, touched);
-	if (!pages[0])
+	if (!block)
 		return 0;
-	for (i = 1; i < n; i++) {
-		pages[i] = alloc_page(KF_GFP_EASY);
-		if (!pages[i])
-			break;
-	}
+	split_page(block, order);
+	for (i = 0; i < 1u << order; i++)
+		pages[i] = block + i;
 	return i;
+}
+
+/*
+ * Return: how many there are. One is needed, the others are luxury; where memory
+ * is in pieces they come one by one.
+ */
+static u32 kf_alloc_pages(struct kf_domain *d, struct page **pages, u32 n, bool touched)
+{
+	u32 most = KF_ALLOC_ORDER, have = 0;
+
+	while (have < n) {
+		u32 order = min_t(u32, most, ilog2(n - have));
+		u32 got = kf_alloc_block(pages + have, order);
+
+		if (!got && !order)
+			break;
+		if (!got)
+			most = 0;
+		have += got;
+	}
+	if (have)
+		return have;
+	pages[0] = kf_alloc_first_page(d, touched);
+	return pages[0] ? 1 : 0;
 }
 
 /*
