@@ -26,6 +26,9 @@ KMOD_OUT ?= build/kmod/$(KERNEL)$(if $(DELAY),-delay)
 ifeq ($(origin CC),default)
 CC	:= gcc
 endif
+ifeq ($(origin CXX),default)
+CXX	:= g++
+endif
 CFLAGS	?= -O2 -g
 INSTALL	?= install
 
@@ -208,17 +211,52 @@ $(checker_programs): build/selftests/checkers/%: selftests/checkers/planted.c bu
 	$(Q)$(CC) $(KF_CFLAGS) $(CPPFLAGS) $(CFLAGS) -g -O1 -fno-omit-frame-pointer $(SANITIZE_$*) $(LDFLAGS) -o $@ $< \
 		$(if $(filter %-shared,$*),-Lbuild -lkfiber -Wl$(comma)-rpath$(comma)'$$ORIGIN/../..',build/libkfiber.a)
 
-# Linked as the examples are: what is measured is what a user has.
-bench_programs := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
+# A peer is a directory of bench/, and becomes one program.
+bench_peers := $(sort $(patsubst bench/%/,%,$(dir $(wildcard bench/*/*.c bench/*/*.cc bench/*/*.go))))
+bench_sources := $(wildcard bench/*.c bench/*/*.c bench/*/*.cc)
+bench_objects := $(patsubst bench/%,build/bench/obj/%.o,$(bench_sources))
+LIBS_boost-fiber := -lboost_fiber -lboost_context
+BENCH_ARGS ?=
+BENCH_MEM ?= 8G
 
-.PHONY: bench
-bench: $(bench_programs) module-6.12 ## Measure, in a virtual machine
-	@for program in $(bench_programs); do tools/vm --timeout 600 -- $$program || exit 1; done
+.PHONY: bench bench-programs
+bench-programs: $(addprefix build/bench/,$(bench_peers))
 
-build/bench/%: bench/%.c build/libkfiber.a Makefile
+bench: ## Measure against others, in a virtual machine
+	@tools/setup --bench 6.12
+	@$(MAKE) --no-print-directory bench-programs module-6.12
+	@mkdir -p build/bench/out
+	@export VM_OUT=$(CURDIR)/build/bench/out; \
+	tools/vm --mem $(BENCH_MEM) --timeout 3600 -- bench/run $(BENCH_ARGS) build/bench/out/time.json && \
+	tools/vm --mem 2G --icount --timeout 3600 -- bench/run --instructions $(BENCH_ARGS) \
+		build/bench/out/instructions.json
+	@bench/report build/bench/out/time.json build/bench/out/instructions.json
+
+build/bench/obj/%.c.o: bench/%.c Makefile
 	@mkdir -p $(@D)
-	@echo "  LD      $@"
-	$(Q)$(CC) $(KF_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< build/libkfiber.a
+	$(call say,CC)
+	$(Q)$(CC) $(KF_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+build/bench/obj/%.cc.o: bench/%.cc Makefile
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(CXX) -pthread -MMD -MP -Wall -Wextra $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# $(1) a peer of C or C++, $(2) its objects
+define bench_peer
+build/bench/$(1): $(2) build/bench/obj/bench.c.o $(if $(filter kfiber,$(1)),build/libkfiber.a)
+	$$(call say,LD)
+	$$(Q)$$(if $$(filter %.cc.o,$(2)),$$(CXX),$$(CC)) -pthread $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ \
+		$$(LIBS_$(1))
+endef
+
+$(foreach p,$(filter-out go,$(bench_peers)),\
+	$(eval $(call bench_peer,$(p),$(filter build/bench/obj/$(p)/%,$(bench_objects)))))
+
+build/bench/go: $(wildcard bench/go/*.go) Makefile
+	@mkdir -p $(@D)
+	$(call say,GO)
+	$(Q)GO111MODULE=off GOCACHE=$(CURDIR)/build/bench/obj/go go build -o $@ $(filter %.go,$^)
 
 # --- the module -------------------------------------------------------------
 
@@ -333,7 +371,7 @@ help: ## Show this
 .PHONY: FORCE
 FORCE:
 
--include $(lib_objects:.o=.d) $(delay_objects:.o=.d) $(addsuffix .d,$(selftest_programs) $(bench_programs))
--include $(fuzz_objects:.o=.d)
+-include $(lib_objects:.o=.d) $(delay_objects:.o=.d) $(addsuffix .d,$(selftest_programs))
+-include $(fuzz_objects:.o=.d) $(bench_objects:.o=.d)
 -include $(addsuffix .d,$(checker_programs))
 -include $(wildcard build/examples/obj/*.d build/examples/obj/*/*.d)

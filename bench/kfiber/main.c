@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "works.h"
+
+static const struct bench_work works[] = {
+	{ "growth", bench_growth },
+	{ "deep", bench_deep },
+	{ "parked", bench_parked },
+	{ "blocking", bench_blocking },
+	{ 0 }
+};
+
+int main(int argc, char **argv)
+{
+	return bench_main(argc, argv, works);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the peer "kfiber" can do. */
+#ifndef BENCH_KFIBER_WORKS_H
+#define BENCH_KFIBER_WORKS_H
+
+#include <kfiber/kfiber.h>
+
+#include "../bench.h"
+
+/* Runs @fn as the first fiber of a domain. */
+static inline void bench_run(unsigned int processors, size_t stack_size, int (*fn)(void *))
+{
+	struct kf_config config = {
+		.size = sizeof(config), .processors = processors, .stack_size = stack_size,
+		.max_fibers = 1100000,
+	};
+
+	if (kf_run(&config, fn, NULL))
+		bench_die("kf_run");
+}
+
+void bench_growth(void);
+void bench_deep(void);
+void bench_parked(void);
+void bench_blocking(void);
+
+#endif /* BENCH_KFIBER_WORKS_H */

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is measured: the rows of the table.
+
+A row is a work that each of its peers does. A peer is a program in build/bench;
+the first is the one that the others are compared with.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Row:
+    """A work and those who do it.
+
+    columns: what the table shows of it, each a Sample or a Memory
+    quick: parameters of --quick, in the place of some of the others
+    warm_up: rounds that are not counted
+    instructions: it is also counted in instructions; not where time passes or
+        where there are two processors
+    """
+    name: str
+    title: str
+    work: str
+    peers: tuple
+    columns: tuple
+    parameters: dict = field(default_factory=dict)
+    quick: dict = field(default_factory=dict)
+    rounds: int = 7
+    warm_up: int = 1
+    instructions: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A number that the program says, divided by another."""
+    metric: str
+    title: str
+    divisor: float = 1
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one phase has more of than another, for each of so many."""
+    phase: str
+    title: str
+    kind: str = "used"
+    before: str = "before"
+    number: str = "stacks"
+
+
+GROWING = ("anonymous", "kfiber", "threads", "boost-fiber", "go", "sigsegv", "userfaultfd")
+STACKS = ("kfiber", "threads", "boost-fiber", "go")
+
+ROWS = [
+    Row("growth-64k", "A stack's first growth to 64 KiB", "growth", GROWING,
+        (Sample("first", "first, us", 1000), Sample("first", "ns a page", 15),
+         Sample("second", "again, us", 1000)),
+        {"pages": 16, "stacks": 512}, {"stacks": 32}, instructions=True),
+    Row("growth-1m", "A stack's first growth to 1 MiB", "growth", GROWING,
+        (Sample("first", "first, us", 1000), Sample("first", "ns a page", 255),
+         Sample("second", "again, us", 1000)),
+        {"pages": 256, "stacks": 64}, {"stacks": 8}, instructions=True),
+    Row("deep", "10,000 that went 64 KiB deep and wait", "deep", STACKS,
+        (Memory("deep", "bytes each"), Memory("idle", "after 6 s"),
+         Memory("trimmed", "trimmed")),
+        {"pages": 16, "stacks": 10000, "idle_ms": 6000}, {"stacks": 500, "idle_ms": 100},
+        rounds=3, warm_up=0),
+    Row("parked", "10,000 that wait", "parked", STACKS,
+        (Memory("parked", "bytes each"), Memory("parked", "page tables", "page_tables"),
+         Memory("parked", "slab", "slab"),
+         Sample("spawn_and_park", "spawn, us", 1000)),
+        {"stacks": 10000}, {"stacks": 500}, rounds=3, warm_up=0),
+    Row("million", "1,000,000 that wait", "parked", ("kfiber",),
+        (Memory("parked", "bytes each"), Memory("parked", "of cgroup", "cgroup"),
+         Sample("stack_bytes", "stack"), Memory("parked", "page tables", "page_tables"),
+         Sample("block_bytes", "block"), Memory("parked", "slab", "slab"),
+         Sample("spawn_and_park", "spawn, us", 1000)),
+        {"stacks": 1000000}, {"stacks": 10000}, rounds=1, warm_up=0),
+    Row("blocking", "1,000 x 10 usleep(10 ms)", "blocking", ("threads", "kfiber", "go"),
+        (Sample("ns", "ms", 1e6), Sample("threads", "threads")),
+        {"tasks": 1000, "sleeps": 10}, {"tasks": 100, "sleeps": 2}, rounds=5),
+]

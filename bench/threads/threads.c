@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Threads of the C library. */
+#include <malloc.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../bench.h"
+
+static struct bench_growth growth;
+static pthread_t *threads;
+static unsigned long stacks;
+static sem_t ready, end;
+
+static void create_all(void *(*fn)(void *), size_t stack_size)
+{
+	pthread_attr_t attr;
+	unsigned long i;
+
+	sem_init(&ready, 0, 0);
+	sem_init(&end, 0, 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, stack_size);
+	threads = bench_alloc(stacks, sizeof(*threads));
+	for (i = 0; i < stacks; i++) {
+		if (pthread_create(&threads[i], &attr, fn, NULL))
+			bench_die("pthread_create");
+		while (sem_wait(&ready))
+			;
+	}
+}
+
+static void join_all(void)
+{
+	unsigned long i;
+
+	for (i = 0; i < stacks; i++)
+		sem_post(&end);
+	for (i = 0; i < stacks; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void park(void)
+{
+	sem_post(&ready);
+	while (sem_wait(&end))
+		;
+}
+
+static void *grow_and_park(void *arg)
+{
+	bench_grow(&growth);
+	park();
+	return NULL;
+}
+
+static void bench_growth(void)
+{
+	growth.pages = bench_parameter("pages");
+	stacks = bench_parameter("stacks");
+	create_all(grow_and_park, bench_stack_size(growth.pages));
+	join_all();
+	bench_grown(&growth, stacks);
+}
+
+static void *go_deep_and_park(void *arg)
+{
+	bench_go_deep(growth.pages - 1);
+	park();
+	return NULL;
+}
+
+static void bench_deep(void)
+{
+	growth.pages = bench_parameter("pages");
+	stacks = bench_parameter("stacks");
+	bench_phase("before");
+	create_all(go_deep_and_park, BENCH_STACK);
+	bench_phase("deep");
+	usleep(bench_parameter("idle_ms") * 1000);
+	bench_phase("idle");
+	malloc_trim(0);
+	bench_phase("trimmed");
+	join_all();
+}
+
+static void *park_thread(void *arg)
+{
+	park();
+	return NULL;
+}
+
+static void bench_parked(void)
+{
+	uint64_t begin;
+
+	stacks = bench_parameter("stacks");
+	bench_phase("before");
+	begin = bench_now();
+	create_all(park_thread, BENCH_STACK);
+	bench_sample("spawn_and_park", (double)(bench_now() - begin) / (double)stacks);
+	bench_phase("parked");
+	join_all();
+}
+
+static void *sleeper(void *arg)
+{
+	unsigned long sleeps = bench_parameter("sleeps"), i;
+
+	for (i = 0; i < sleeps; i++)
+		if (usleep(10000))
+			bench_die("usleep");
+	return arg;
+}
+
+static void bench_blocking(void)
+{
+	unsigned long tasks = bench_parameter("tasks"), i;
+	uint64_t begin = bench_now();
+	void *done;
+
+	threads = bench_alloc(tasks, sizeof(*threads));
+	for (i = 0; i < tasks; i++)
+		if (pthread_create(&threads[i], NULL, sleeper, threads))
+			bench_die("pthread_create");
+	for (i = 0; i < tasks; i++)
+		if (pthread_join(threads[i], &done) || done != threads)
+			bench_die("pthread_join");
+	bench_sample("ns", (double)(bench_now() - begin));
+	bench_sample("threads", (double)tasks + 1);
+}
+
+static const struct bench_work works[] = {
+	{ "growth", bench_growth },
+	{ "deep", bench_deep },
+	{ "parked", bench_parked },
+	{ "blocking", bench_blocking },
+	{ 0 }
+};
+
+int main(int argc, char **argv)
+{
+	return bench_main(argc, argv, works);
+}
