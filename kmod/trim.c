@@ -47,8 +47,13 @@
 #include "trace.h"
 #include "word.h"
 
-/* Fibers that are looked at before the locks are let go. */
+/*
+ * Fibers that are looked at before the locks are let go, and stacks that are
+ * trimmed: unmapping takes a hundred times as long as looking, and who frees or
+ * makes fibers waits for it.
+ */
 #define KF_TRIM_BATCH 64u
+#define KF_TRIM_STACKS 4u
 
 /* How long pools may hold more than they may. */
 #define KF_POOL_DELAY_MS 100u
@@ -226,17 +231,24 @@ static void kf_trim_fiber_locked(struct kf_trim *t, struct kf_fiber *f)
 		kf_trim_pooled_locked(t, f);
 }
 
-/* Fibers @first up to @end. Context: mmap_lock, fiber_mutex. */
-static void kf_trim_batch_locked(struct kf_trim *t, u32 first, u32 end)
+/*
+ * Fibers @first up to @end, or until @stacks have been trimmed.
+ * Context: mmap_lock, fiber_mutex. Return: where it stopped.
+ */
+static u32 kf_trim_batch_locked(struct kf_trim *t, u32 first, u32 end, u32 stacks)
 {
 	u32 i;
 
-	for (i = first; i < end; i++) {
+	for (i = first; i < end && stacks; i++) {
 		struct kf_fiber_chunk *chunk = xa_load(&t->d->chunks, kf_chunk_number(i));
+		u64 before = t->pages;
 
 		kf_trim_fiber_locked(t, kf_chunk_fiber(chunk, i));
+		if (t->pages != before)
+			stacks--;
 	}
-	t->fibers += end - first;
+	t->fibers += i - first;
+	return i;
 }
 
 static void kf_trim_finish(struct kf_trim *t)
@@ -260,11 +272,10 @@ static void kf_trim_all(struct kf_trim *t)
 		mmap_read_lock(t->mm);
 		mutex_lock(&d->fiber_mutex);
 		nr = d->nr_fibers;
-		kf_trim_batch_locked(t, i, min(i + KF_TRIM_BATCH, nr));
+		i = kf_trim_batch_locked(t, i, min(i + KF_TRIM_BATCH, nr), KF_TRIM_STACKS);
 		mutex_unlock(&d->fiber_mutex);
 		mmap_read_unlock(t->mm);
 		cond_resched();
-		i += KF_TRIM_BATCH;
 	} while (i < nr);
 	kf_trim_finish(t);
 }
@@ -436,7 +447,7 @@ static void kf_trim_try_some(struct kf_trim *t, u32 nr)
 	if (mutex_trylock(&d->fiber_mutex)) {
 		first = d->shrink_cursor < d->nr_fibers ? d->shrink_cursor : 0;
 		end = min(first + nr, d->nr_fibers);
-		kf_trim_batch_locked(t, first, end);
+		kf_trim_batch_locked(t, first, end, U32_MAX);
 		d->shrink_cursor = end;
 		mutex_unlock(&d->fiber_mutex);
 	}
