@@ -9,6 +9,7 @@
 
 #include "kselftest_harness.h"
 #include "run.h"
+#include "slow.h"
 
 static void *return_arg(void *arg)
 {
@@ -41,13 +42,13 @@ static int join_many(void *arg)
 {
 	enum { FIBERS = 5000 };
 	static kf_fiber_t fibers[FIBERS];
-	long i, sum = 0;
+	long i, n = slowly(FIBERS), sum = 0;
 	void *value;
 
-	for (i = 0; i < FIBERS; i++)
+	for (i = 0; i < n; i++)
 		if (kf_spawn(&fibers[i], NULL, return_arg, (void *)i))
 			return -1;
-	for (i = 0; i < FIBERS; i++) {
+	for (i = 0; i < n; i++) {
 		if (kf_join(fibers[i], &value))
 			return -2;
 		sum += (long)value == i;
@@ -89,7 +90,7 @@ FIXTURE_TEARDOWN(processors)
 
 TEST_F(processors, every_value_is_joined)
 {
-	ASSERT_EQ(5000, run(variant->n, join_many, NULL));
+	ASSERT_EQ(slowly(5000), run(variant->n, join_many, NULL));
 }
 
 static atomic_int counter;
@@ -104,9 +105,9 @@ static int detach_many(void *arg)
 {
 	struct kf_attr attr = { .size = sizeof(attr), .flags = KF_DETACHED, .name = "detached" };
 	kf_fiber_t fiber;
-	int i;
+	long i, n = slowly(3000);
 
-	for (i = 0; i < 3000; i++) {
+	for (i = 0; i < n; i++) {
 		if (kf_spawn(NULL, &attr, count, NULL))
 			return -1;
 		if (kf_spawn(&fiber, NULL, count, NULL) || kf_detach(fiber))
@@ -120,7 +121,7 @@ static int detach_many(void *arg)
 TEST_F(processors, run_waits_for_the_detached)
 {
 	ASSERT_EQ(0, run(variant->n, detach_many, NULL));
-	ASSERT_EQ(6000, atomic_load(&counter));
+	ASSERT_EQ(2 * slowly(3000), atomic_load(&counter));
 }
 
 /* A tree: each fiber spawns two and joins them. */
@@ -348,18 +349,18 @@ TEST(self_and_setname)
 static int reuse(void *arg)
 {
 	struct kf_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
+	uint64_t i, n = (uint64_t)slowly(10000);
 	kf_fiber_t fiber;
-	int i;
 
 	for (i = 0; i < 100; i++)
 		if (kf_spawn(&fiber, NULL, return_arg, NULL) || kf_join(fiber, NULL))
 			return -1;
 	kf_stats(&before);
-	for (i = 0; i < 10000; i++)
+	for (i = 0; i < n; i++)
 		if (kf_spawn(&fiber, NULL, return_arg, NULL) || kf_join(fiber, NULL))
 			return -2;
 	kf_stats(&after);
-	if (after.fibers_spawned != before.fibers_spawned + 10000)
+	if (after.fibers_spawned != before.fibers_spawned + n)
 		return -3;
 	if (after.fibers_allocated != before.fibers_allocated)
 		return -4;
