@@ -36,7 +36,8 @@ static const struct abi_field kfiber_domain_block_fields[] = {
 	FIELD(kfiber_domain_block, watching, 84, 4),
 	FIELD(kfiber_domain_block, shutdown, 88, 4),
 	FIELD(kfiber_domain_block, pressed, 92, 4),
-	FIELD(kfiber_domain_block, reserved1, 96, 32),
+	FIELD(kfiber_domain_block, ticking, 96, 4),
+	FIELD(kfiber_domain_block, reserved1, 100, 28),
 	FIELD(kfiber_domain_block, live, 128, 8),
 	FIELD(kfiber_domain_block, reserved2, 136, 56),
 };
@@ -49,7 +50,7 @@ static const struct abi_field kfiber_processor_block_fields[] = {
 	FIELD(kfiber_processor_block, unparks, 32, 8),
 	FIELD(kfiber_processor_block, calls, 40, 8),
 	FIELD(kfiber_processor_block, spawns, 48, 8),
-	FIELD(kfiber_processor_block, reserved0, 56, 8),
+	FIELD(kfiber_processor_block, offer, 56, 8),
 	FIELD(kfiber_processor_block, local_head, 64, 4),
 	FIELD(kfiber_processor_block, reserved1, 68, 60),
 	FIELD(kfiber_processor_block, local_tail, 128, 4),
@@ -67,7 +68,9 @@ static const struct abi_field kfiber_worker_block_fields[] = {
 	FIELD(kfiber_worker_block, critical, 0, 4),
 	FIELD(kfiber_worker_block, processor, 4, 4),
 	FIELD(kfiber_worker_block, fiber, 8, 8),
-	FIELD(kfiber_worker_block, reserved, 16, 48),
+	FIELD(kfiber_worker_block, preempt, 16, 4),
+	FIELD(kfiber_worker_block, reserved0, 20, 4),
+	FIELD(kfiber_worker_block, reserved, 24, 40),
 };
 
 static const struct abi_field kfiber_fiber_block_fields[] = {
@@ -110,6 +113,7 @@ static const struct abi_field kfiber_setup_fields[] = {
 	FIELD(kfiber_setup, stack_bytes_max, 24, 8),
 	FIELD(kfiber_setup, guard_bytes, 32, 8),
 	FIELD(kfiber_setup, pool_bytes, 40, 8),
+	FIELD(kfiber_setup, slice_ns, 48, 8),
 };
 
 static const struct abi_field kfiber_simple_fields[] = {
@@ -172,6 +176,7 @@ static const struct abi_field kfiber_stats_fields[] = {
 	FIELD(kfiber_stats, pool_cold, 184, 8),
 	FIELD(kfiber_stats, pool_made, 192, 8),
 	FIELD(kfiber_stats, time, 200, 8),
+	FIELD(kfiber_stats, preemptions, 208, 8),
 };
 
 static const struct abi_field kfiber_trim_fields[] = {
@@ -217,12 +222,12 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_worker_block, 64),
 	STRUCT(kfiber_fiber_block, 128),
 	STRUCT(kfiber_query, 24),
-	STRUCT(kfiber_setup, 48),
+	STRUCT(kfiber_setup, 56),
 	STRUCT(kfiber_simple, 16),
 	STRUCT(kfiber_next, 32),
 	STRUCT(kfiber_kick, 8),
 	STRUCT(kfiber_fibers, 24),
-	STRUCT(kfiber_stats, 208),
+	STRUCT(kfiber_stats, 216),
 	STRUCT(kfiber_trim, 16),
 	STRUCT(kfiber_stack, 64),
 	STRUCT(kfiber_watch, 16),

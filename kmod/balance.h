@@ -17,6 +17,7 @@ enum kf_turn {
 	KF_TURN_NOBODY,
 	KF_TURN_WAITER,
 	KF_TURN_SPARE,
+	KF_TURN_PREEMPTED,
 };
 
 /* Is there anything for a spare to do? A few cache lines for each processor. */
@@ -37,21 +38,32 @@ static inline bool kf_visible_locked(struct kf_domain *d)
 	return false;
 }
 
+/* Does any worker want to go on with its fiber? */
+static inline bool kf_any_waits_locked(const struct kf_domain *d)
+{
+	return d->nr_waiters || d->nr_preempted;
+}
+
 /*
  * Waiters and spares take turns, so that neither blocked fibers that are back
- * nor queued ones are held up by the others. @kicked: user space says that there
- * is work.
+ * nor queued ones are held up by the others; the preempted come when there is
+ * neither, or they have waited for long. @kicked: user space says that there is
+ * work.
  */
 static inline enum kf_turn kf_turn_locked(struct kf_domain *d, bool kicked)
 {
 	bool spare;
 
-	if (!d->nr_idle || !(d->nr_waiters || d->nr_spares))
+	if (!d->nr_idle || !(kf_any_waits_locked(d) || d->nr_spares))
 		return KF_TURN_NOBODY;
+	if (d->nr_preempted && d->preempted_turn)
+		return KF_TURN_PREEMPTED;
 	spare = d->nr_spares && !d->nr_searching && (kicked || kf_visible_locked(d));
 	if (d->nr_waiters && (d->waiters_turn || !spare))
 		return KF_TURN_WAITER;
-	return spare ? KF_TURN_SPARE : KF_TURN_NOBODY;
+	if (spare)
+		return KF_TURN_SPARE;
+	return d->nr_preempted ? KF_TURN_PREEMPTED : KF_TURN_NOBODY;
 }
 
 /* An idle processor for a worker: its last one if it can be. */
@@ -80,10 +92,16 @@ static inline bool kf_may_search_locked(const struct kf_domain *d)
 	return d->nr_searching < d->nr_processors / 2;
 }
 
+/* Does anybody want a processor but who has it? */
+static inline bool kf_is_awaited_locked(const struct kf_domain *d, const struct kf_processor *p)
+{
+	return kf_any_waits_locked(d) || d->nr_global || kf_queue_has_work(p->block);
+}
+
 /* Is anybody to look in the place of one who has stopped searching? */
 static inline bool kf_needs_searcher_locked(const struct kf_domain *d)
 {
-	return d->nr_idle && !d->nr_searching && (d->nr_spares || d->nr_waiters);
+	return d->nr_idle && !d->nr_searching && (d->nr_spares || kf_any_waits_locked(d));
 }
 
 /*
@@ -92,8 +110,7 @@ static inline bool kf_needs_searcher_locked(const struct kf_domain *d)
  */
 static inline bool kf_is_wanted_locked(const struct kf_domain *d, const struct kf_processor *p)
 {
-	return d->nr_waiters || d->nr_global || d->nr_idle < d->nr_processors ||
-	       kf_queue_has_work(p->block);
+	return kf_is_awaited_locked(d, p) || d->nr_idle < d->nr_processors;
 }
 
 #endif /* KF_BALANCE_H */

@@ -65,6 +65,41 @@ static void balance_takes_turns(struct kunit *test)
 	}
 }
 
+/* The preempted are the last, but for a turn of their own. */
+static const struct {
+	const char *what;
+	u32 waiters, spares, preempted;
+	bool preempted_turn, work;
+	enum kf_turn turn;
+} balance_preempted[] = {
+	{ "nobody else", 0, 0, 1, false, false, KF_TURN_PREEMPTED },
+	{ "nobody to run what is queued", 0, 0, 1, false, true, KF_TURN_PREEMPTED },
+	{ "nothing is queued", 0, 1, 1, false, false, KF_TURN_PREEMPTED },
+	{ "a spare with work", 0, 1, 1, false, true, KF_TURN_SPARE },
+	{ "a waiter", 1, 0, 1, false, false, KF_TURN_WAITER },
+	{ "it has waited longer than the work", 0, 1, 1, true, true, KF_TURN_PREEMPTED },
+	{ "it has waited longer than the waiter", 1, 0, 1, true, false, KF_TURN_PREEMPTED },
+	{ "its turn, but there is none", 1, 0, 0, true, false, KF_TURN_WAITER },
+};
+
+static void balance_preempted_come_last(struct kunit *test)
+{
+	struct balance *b = test->priv;
+	size_t i;
+
+	b->d->nr_idle = 1;
+	b->d->waiters_turn = true;
+	for (i = 0; i < ARRAY_SIZE(balance_preempted); i++) {
+		b->d->nr_waiters = balance_preempted[i].waiters;
+		b->d->nr_spares = balance_preempted[i].spares;
+		b->d->nr_preempted = balance_preempted[i].preempted;
+		b->d->preempted_turn = balance_preempted[i].preempted_turn;
+		b->d->nr_global = balance_preempted[i].work;
+		KUNIT_EXPECT_EQ_MSG(test, kf_turn_locked(b->d, false), balance_preempted[i].turn,
+				    "%s", balance_preempted[i].what);
+	}
+}
+
 static void balance_sees_each_queue(struct kunit *test)
 {
 	struct balance *b = test->priv;
@@ -195,6 +230,7 @@ static void balance_given_up_processor(struct kunit *test)
 
 static struct kunit_case balance_cases[] = {
 	KUNIT_CASE(balance_takes_turns),
+	KUNIT_CASE(balance_preempted_come_last),
 	KUNIT_CASE(balance_sees_each_queue),
 	KUNIT_CASE(balance_leaves_next_to_a_watcher),
 	KUNIT_CASE(balance_prefers_the_last_processor),

@@ -51,6 +51,10 @@ KF_DELAY_POINT(DISPATCH_WORK)		/* the irq_work runs; has not looked */
 KF_DELAY_POINT(REAP)			/* out of the list; its fiber is not dead */
 KF_DELAY_POINT(LEAVE)			/* has no notifier; is still there */
 
+/* preempt.c */
+KF_DELAY_POINT(PREEMPT_QUEUE)		/* decided; the task work is not queued */
+KF_DELAY_POINT(PREEMPT)			/* told; has not looked whether it is so */
+
 /* timer.c */
 KF_DELAY_POINT(TIMER_FIRED)		/* fired; has not the lock */
 KF_DELAY_POINT(TIMER_ARMED)		/* armed says NEVER; deadline not read */

@@ -35,6 +35,7 @@ static void kf_domain_free(struct work_struct *work)
 	kf_account_close(d);
 	kf_fibers_destroy(d);
 	kf_workers_destroy(d);
+	kf_preempt_exit(d);
 	kf_sched_destroy(d);
 	for (i = 0; i < KF_STACK_CLASSES; i++)
 		xa_destroy(&d->arenas[i].slots);
@@ -79,6 +80,8 @@ struct kf_domain *kf_domain_create(struct inode *inode)
 	INIT_LIST_HEAD(&d->idle);
 	INIT_LIST_HEAD(&d->spares);
 	INIT_LIST_HEAD(&d->waiters);
+	INIT_LIST_HEAD(&d->preempted);
+	kf_preempt_init(d);
 	kf_handover_init(d);
 	INIT_WORK(&d->free_work, kf_domain_free);
 	kf_trim_domain_init(d, inode);
@@ -113,6 +116,7 @@ int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 	d->pool_pages_max = (args->pool_bytes ?: KFIBER_POOL_BYTES) >> PAGE_SHIFT;
 	d->stack_pages_max = kf_limit_stack_pages(args->stack_bytes_max);
 	d->no_hold = args->flags & KFIBER_SETUP_NO_HOLD;
+	d->slice_ns = d->no_hold ? 0 : kf_slice_ns(args->slice_ns);
 	err = kf_sched_setup(d);
 	if (!err)
 		smp_store_release(&d->ready, true);	/* pairs with kf_is_ready() */
@@ -168,6 +172,7 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	args->wakeups = d->wakeups;
 	args->timers = d->timers;
 	args->deaths = d->deaths;
+	args->preemptions = d->preemptions;
 	raw_spin_unlock_irq(&d->lock);
 
 	args->stack_pages = atomic_long_read(&d->stack_pages);

@@ -39,6 +39,9 @@
  * thread is held: under valgrind it would wait with the one lock without which the
  * thread that has the processor cannot run, and so cannot give it up.
  *
+ * The task work is also how a worker is preempted, see preempt.c: then others queue
+ * it.
+ *
  * Death: do_exit() ends with a last switch in state TASK_DEAD. The task is
  * never switched again, so the notifier is not called again; it is still in the
  * list that is being walked, so the worker goes after a grace period (the walk
@@ -67,8 +70,30 @@ static bool kf_worker_is_stray(const struct kf_worker *w)
 static void kf_worker_queue_work(struct kf_worker *w)
 {
 	/* Fails only when the task exits; then nothing needs to be done. */
-	if (!w->work_queued && !task_work_add(current, &w->work, TWA_RESUME))
-		w->work_queued = true;
+	if (!atomic_xchg(&w->work_queued, 1) && task_work_add(current, &w->work, TWA_RESUME))
+		atomic_set(&w->work_queued, 0);
+}
+
+/**
+ * kf_handover_queue() - have a worker do what is to be done on its way to user mode
+ * @w: whoever calls this has moved its "work_queued" from 0 to 1
+ *
+ * When the task has ended meanwhile, having left the domain before, nobody else
+ * is there any more who could forget the worker.
+ *
+ * Context: RCU; any but hard interrupts and under a raw lock.
+ */
+void kf_handover_queue(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+
+	if (!task_work_add(w->task, &w->work, TWA_RESUME))
+		return;
+	/* Pairs with kf_handover_leave(): one of the two sees what the other did. */
+	if (atomic_xchg(&w->work_queued, 0) == KF_WORK_LEAVES) {
+		llist_add(&w->dead_node, &d->dead);
+		queue_work(kf_workqueue, &d->reap_work);
+	}
 }
 
 static void kf_switched_in(struct preempt_notifier *n, int cpu)
@@ -132,10 +157,11 @@ static void kf_task_work(struct callback_head *head)
 {
 	struct kf_worker *w = container_of(head, struct kf_worker, work);
 
-	w->work_queued = false;
+	bool leaves = atomic_xchg(&w->work_queued, 0) == KF_WORK_LEAVES;
+
 	kf_delay_sleep(KF_DELAY_TASK_WORK);
-	if (w->leaving) {
-		kf_worker_gone(w);
+	if (leaves) {
+		kf_worker_forget(w);
 		return;
 	}
 	if (current->flags & PF_EXITING)
@@ -144,6 +170,8 @@ static void kf_task_work(struct callback_head *head)
 		kf_handover_leave(w);
 		return;
 	}
+	if (w->processor)
+		kf_preempt_self(w);
 	if (w->processor || !w->lost)
 		return;
 	w->in_module = true;
@@ -173,8 +201,11 @@ static void kf_reap_work(struct work_struct *work)
 
 	llist_for_each_entry_safe(w, next, llist_del_all(&d->dead), dead_node) {
 		kf_delay_sleep(KF_DELAY_REAP);
-		kf_fiber_kill(d, READ_ONCE(w->block->fiber));
-		kf_worker_gone(w);
+		if (!w->left) {
+			kf_fiber_kill(d, READ_ONCE(w->block->fiber));
+			kf_sched_detach(w);
+		}
+		kf_worker_forget(w);
 	}
 }
 
@@ -231,8 +262,9 @@ void kf_handover_leave(struct kf_worker *w)
 	preempt_notifier_unregister(&w->notifier);
 	preempt_enable();
 	kf_delay_sleep(KF_DELAY_LEAVE);
-	if (w->work_queued)
-		w->leaving = true;
-	else
-		kf_worker_gone(w);
+	/* From here on it has no processor, so no tick queues its work any more. */
+	kf_sched_detach(w);
+	w->left = true;
+	if (!atomic_cmpxchg(&w->work_queued, 1, KF_WORK_LEAVES))
+		kf_worker_forget(w);
 }

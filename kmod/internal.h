@@ -11,6 +11,7 @@
  *   sched.c      processors: who holds which; the scheduling lock
  *   worker.c     threads that enter the module; NEXT
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
+ *   preempt.c    who computes while others wait
  *   account.c    what memory is counted against; pressure
  *   arena.c      stacks and their page faults
  *   trim.c       pages that stacks do not need go back
@@ -21,7 +22,7 @@
  *
  * What can be computed or decided without taking a lock is in headers, inline,
  * with a KUnit test beside each: word.h, ring.h, queue.h, balance.h, deadline.h,
- * limits.h, chunk.h, map.h, growth.h. fault.h is what mappings have in common.
+ * limits.h, slice.h, chunk.h, map.h, growth.h. fault.h is what mappings have in common.
  *
  * Lock order, outermost first. Locks in one line are never held together.
  *
@@ -66,6 +67,8 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
+
+#include "slice.h"
 
 struct eventfd_ctx;
 struct file;
@@ -165,6 +168,9 @@ struct kf_arena {
  * @index: immutable
  * @worker: who holds it, NULL when idle; domain.lock
  * @handed: its holder slept and it has not been given on; domain.lock
+ * @slice: who runs on it, since when; domain.lock, as the next two
+ * @local_age: how long the first in its ring waits
+ * @inbox_age: likewise, in its inbox
  * @idle_link: in domain.idle when nobody holds it; domain.lock
  */
 struct kf_processor {
@@ -172,6 +178,9 @@ struct kf_processor {
 	u32 index;
 	struct kf_worker *worker;
 	bool handed;
+	struct kf_slice slice;
+	struct kf_queue_age local_age;
+	struct kf_queue_age inbox_age;
 	struct list_head idle_link;
 };
 
@@ -190,7 +199,11 @@ enum kf_sleep {
 	KF_AWAKE,
 	KF_SPARE,	/* a processor with something to run */
 	KF_WAITER,	/* a processor to go on with its fiber */
+	KF_PREEMPTED,	/* the same, after others */
 };
+
+/* kf_worker.work_queued: 0, 1, or this: it is queued and is to forget the worker. */
+#define KF_WORK_LEAVES	2
 
 /**
  * struct kf_worker - a thread that is attached to the domain
@@ -203,13 +216,15 @@ enum kf_sleep {
  *	without the lock
  * @last: the processor it had before; a preference, domain.lock
  * @sleep: which list it is in; domain.lock
- * @link: in domain.spares or domain.waiters; domain.lock
+ * @link: in domain.spares, domain.waiters or domain.preempted; domain.lock
  * @searching: counted in domain.nr_searching; domain.lock
  * @watching: counted in domain.nr_watching; domain.lock
  * @in_module: its switches are the module's own; only this thread
  * @lost: it lost @processor and wants one before it goes on; only this thread
- * @work_queued: @work is queued; only this thread
- * @leaving: detached, but @work still has to run; only this thread
+ * @left: it has detached itself; only this thread, then the reaper
+ * @preempt: its slice is over; set by the tick under domain.lock
+ * @preempt_dispatches: how many its processor had counted then; domain.lock
+ * @work_queued: @work is queued, or about to be
  * @work: runs on the way back to user mode
  * @notifier: tells of its switches
  * @dead_node: in domain.dead, from the last switch of its task on
@@ -228,8 +243,10 @@ struct kf_worker {
 	bool watching;
 	bool in_module;
 	bool lost;
-	bool work_queued;
-	bool leaving;
+	bool left;
+	bool preempt;
+	u64 preempt_dispatches;
+	atomic_t work_queued;
 	struct callback_head work;
 	struct preempt_notifier notifier;
 	struct llist_node dead_node;
@@ -260,6 +277,7 @@ enum kf_trim_why {
  * @max_workers: bound on @nr_workers
  * @max_fibers: bound on @nr_fibers
  * @no_hold: KFIBER_SETUP_NO_HOLD
+ * @slice_ns: how long a fiber may run while others wait; 0: for ever
  * @stack_pages_max: bound on @stack_pages; LONG_MAX for none
  * @guard_bytes: as asked for, see kf_guard()
  * @pool_pages_max: what @pool_pages is brought down to
@@ -281,11 +299,13 @@ enum kf_trim_why {
  * @idle: processors nobody holds, last used first
  * @spares: workers to be woken, last asleep first
  * @waiters: workers that want to go on, first come first
+ * @preempted: likewise, when others have had their turn
  * @global_head: the global queue
  * @global_tail: its end
  * @nr_idle: length of @idle; mirrored in @block, as the next five are
  * @nr_spares: length of @spares
  * @nr_waiters: length of @waiters
+ * @nr_preempted: length of @preempted; not mirrored
  * @nr_global: length of the global queue
  * @nr_searching: workers that look for work: they will see what is queued, so
  *	nobody else is woken
@@ -294,6 +314,16 @@ enum kf_trim_why {
  * @workers_peak: most at once
  * @spares_pending: spares that were asked for and have not come
  * @waiters_turn: who is next when both a waiter and a spare could go on
+ * @preempted_turn: the first in @preempted has waited for long
+ * @tick_armed: @tick will look again
+ * @quiet_looks: in a row, at which @tick found nobody
+ * @ticking: and whoever queues something need not call; mirrored in @block
+ * @waiters_age: how long the first in @waiters waits
+ * @preempted_age: likewise, in @preempted
+ * @resumed: workers taken from there
+ * @global_age: likewise, in the global queue
+ * @global_taken: times that something was taken from it
+ * @tick: looks for who has had its slice
  * @shutdown: it has ended; also read without the lock
  * @handovers: see struct kfiber_stats
  * @returns: see there
@@ -302,6 +332,7 @@ enum kf_trim_why {
  * @wakeups: see there
  * @timers: see there
  * @deaths: see there
+ * @preemptions: see there
  * @mapping: what maps the domain's pages: the file's, in the place of the
  *	device's own, so that stacks can be found to be unmapped
  * @zap_lock: held for reading while pages are unmapped, for writing while
@@ -346,6 +377,7 @@ struct kf_domain {
 	u32 max_workers;
 	u32 max_fibers;
 	bool no_hold;
+	u64 slice_ns;
 	long stack_pages_max;
 	u64 guard_bytes;
 	u64 pool_pages_max;
@@ -370,11 +402,13 @@ struct kf_domain {
 	struct list_head idle;
 	struct list_head spares;
 	struct list_head waiters;
+	struct list_head preempted;
 	struct kf_fiber *global_head;
 	struct kf_fiber *global_tail;
 	u32 nr_idle;
 	u32 nr_spares;
 	u32 nr_waiters;
+	u32 nr_preempted;
 	u32 nr_global;
 	u32 nr_searching;
 	u32 nr_watching;
@@ -382,6 +416,16 @@ struct kf_domain {
 	u32 workers_peak;
 	u32 spares_pending;
 	bool waiters_turn;
+	bool preempted_turn;
+	bool tick_armed;
+	bool ticking;
+	u32 quiet_looks;
+	struct kf_queue_age waiters_age;
+	struct kf_queue_age preempted_age;
+	u64 resumed;
+	struct kf_queue_age global_age;
+	u64 global_taken;
+	struct hrtimer tick;
 	bool shutdown;
 	u64 handovers;
 	u64 returns;
@@ -390,6 +434,7 @@ struct kf_domain {
 	u64 wakeups;
 	u64 timers;
 	u64 deaths;
+	u64 preemptions;
 
 	struct address_space mapping;
 	struct rw_semaphore zap_lock;
@@ -487,15 +532,23 @@ int kf_worker_detach(struct kf_domain *d, u32 index);
 int kf_worker_next(struct kf_domain *d, struct kfiber_next *args);
 int kf_worker_acquire(struct kf_domain *d, u32 index);
 int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep, u64 watch_ns);
-void kf_worker_gone(struct kf_worker *w);
+void kf_worker_forget(struct kf_worker *w);
 void kf_workers_destroy(struct kf_domain *d);
 
 /* handover.c */
+void kf_handover_queue(struct kf_worker *w);
 struct kf_worker *kf_handover_self(struct kf_domain *d);
 void kf_handover_attach(struct kf_worker *w);
 void kf_handover_leave(struct kf_worker *w);
 void kf_handover_init(struct kf_domain *d);
 void kf_handover_flush(struct kf_domain *d);
+
+/* preempt.c */
+void kf_tick_start_locked(struct kf_domain *d);
+void kf_preempt_self(struct kf_worker *w);
+void kf_preempt_init(struct kf_domain *d);
+void kf_preempt_setup(struct kf_domain *d);
+void kf_preempt_exit(struct kf_domain *d);
 
 /* account.c */
 int kf_account_open(struct kf_domain *d);

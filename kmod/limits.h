@@ -11,6 +11,8 @@
 #include <linux/mm.h>
 #include <linux/types.h>
 
+#include "slice.h"
+
 /* Can a domain be made with these sizes? */
 static inline bool kf_limits_valid(const struct kfiber_setup *args)
 {
@@ -19,6 +21,8 @@ static inline bool kf_limits_valid(const struct kfiber_setup *args)
 	if (!args->max_workers || args->max_workers > KFIBER_WORKERS_MAX)
 		return false;
 	if (!args->max_fibers || args->max_fibers > KFIBER_FIBERS_MAX)
+		return false;
+	if (!kf_slice_valid(args->slice_ns))
 		return false;
 	return !args->stack_bytes_max || args->stack_bytes_max >= PAGE_SIZE;
 }

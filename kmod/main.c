@@ -27,12 +27,12 @@ static inline void kf_check_abi(void)
 	BUILD_BUG_ON(offsetof(struct kfiber_fiber_block, name) != 80);
 	BUILD_BUG_ON(offsetof(struct kfiber_fiber_block, stack_limit) != 108);
 	BUILD_BUG_ON(sizeof(struct kfiber_query) != 24);
-	BUILD_BUG_ON(sizeof(struct kfiber_setup) != 48);
+	BUILD_BUG_ON(sizeof(struct kfiber_setup) != 56);
 	BUILD_BUG_ON(sizeof(struct kfiber_simple) != 16);
 	BUILD_BUG_ON(sizeof(struct kfiber_next) != 32);
 	BUILD_BUG_ON(sizeof(struct kfiber_kick) != 8);
 	BUILD_BUG_ON(sizeof(struct kfiber_fibers) != 24);
-	BUILD_BUG_ON(sizeof(struct kfiber_stats) != 208);
+	BUILD_BUG_ON(sizeof(struct kfiber_stats) != 216);
 	BUILD_BUG_ON(sizeof(struct kfiber_trim) != 16);
 	BUILD_BUG_ON(sizeof(struct kfiber_stack) != 64);
 	BUILD_BUG_ON(sizeof(struct kfiber_watch) != 16);

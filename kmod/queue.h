@@ -136,6 +136,7 @@ static inline u64 kf_global_pop_locked(struct kf_domain *d)
 	name = f->queue_name;
 	f->queue_name = 0;
 	d->nr_global--;
+	d->global_taken++;
 	return name;
 }
 

@@ -10,10 +10,11 @@
  *   HOLDS  --- sleeps elsewhere ----->  BLOCKED (handover.c)
  *   BLOCKED -- is switched in ------->  HOLDS   if a processor is idle
  *                                       WAITER  else  --- grant -->  HOLDS
+ *   HOLDS  --- had its slice -------->  PREEMPTED --- grant ---->  HOLDS
  *   any    --- dies, detaches ------->  gone
  *
  * Only a thread itself gives its processor away; others only give one to a
- * thread that sleeps in the module (SPARE, WAITER). So a thread that runs knows
+ * thread that sleeps in the module (SPARE, WAITER, PREEMPTED). So a thread that runs knows
  * what it holds without a lock.
  *
  * Work is never left while a processor is idle and a worker sleeps. Local
@@ -89,6 +90,9 @@ static void kf_assign_locked(struct kf_processor *p, struct kf_worker *w)
 	w->last = p;
 	WRITE_ONCE(w->processor, p);
 	WRITE_ONCE(w->block->processor, p->index);
+	/* Whoever runs now may run for long. */
+	if (kf_is_awaited_locked(d, p))
+		kf_tick_start_locked(d);
 }
 
 static void kf_unassign_locked(struct kf_worker *w)
@@ -111,6 +115,8 @@ static void kf_unlist_locked(struct kf_worker *w)
 		d->nr_spares--;
 	else if (w->sleep == KF_WAITER)
 		d->nr_waiters--;
+	else if (w->sleep == KF_PREEMPTED && !--d->nr_preempted)
+		d->preempted_turn = false;
 	w->sleep = KF_AWAKE;
 	w->domain->nr_watching -= w->watching;
 	w->watching = false;
@@ -151,6 +157,13 @@ static struct kf_worker *kf_pair_locked(struct kf_domain *d, bool kicked)
 		d->waiters_turn = true;
 		d->wakeups++;
 		break;
+	case KF_TURN_PREEMPTED:
+		w = list_first_entry(&d->preempted, struct kf_worker, link);
+		kf_unlist_locked(w);
+		kf_assign_locked(kf_choose_idle_locked(d, w->last), w);
+		d->preempted_turn = false;
+		d->resumed++;
+		break;
 	default:
 		return NULL;
 	}
@@ -169,6 +182,8 @@ static void kf_pair_all(struct kf_domain *d, bool kicked)
 		raw_spin_lock_irqsave(&d->lock, flags);
 		smp_mb__after_spinlock();			/* [D] */
 		w = kf_pair_locked(d, kicked);
+		if (kicked)
+			kf_tick_start_locked(d);
 		raw_spin_unlock_irqrestore(&d->lock, flags);
 		kf_delay(KF_DELAY_PAIR_WAKE);
 		if (w)
@@ -218,6 +233,8 @@ static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f
 		d->wakeups++;
 	}
 	kf_queue_ready_locked(d, p, f, name);
+	if (!w)
+		kf_tick_start_locked(d);
 	kf_publish_locked(d);
 	return w;
 }
@@ -427,8 +444,8 @@ void kf_sched_spare_failed(struct kf_domain *d)
  * @sleep: as what
  * @watching: the caller will wake up by itself and look again; spares only
  *
- * Gives up the processor that the caller has: to the first waiter, or to
- * nobody. A waiter takes an idle processor at once.
+ * Gives up the processor that the caller has, to whoever waits, or to nobody. A
+ * waiter takes an idle processor at once.
  *
  * Context: may be given a processor, and be woken, before this returns.
  */
@@ -441,7 +458,8 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 	kf_set_searching_locked(w, false);
 	if (w->processor) {
 		/* It ran what was queued: those who are back come first now. */
-		d->waiters_turn = true;
+		if (sleep == KF_SPARE)
+			d->waiters_turn = true;
 		kf_unassign_locked(w);
 	}
 	if (sleep == KF_WAITER)
@@ -453,6 +471,12 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 		w->sleep = sleep;
 		list_add_tail(&w->link, &d->waiters);
 		d->nr_waiters++;
+		kf_tick_start_locked(d);
+	} else if (sleep == KF_PREEMPTED) {
+		w->sleep = sleep;
+		list_add_tail(&w->link, &d->preempted);
+		d->nr_preempted++;
+		kf_tick_start_locked(d);
 	} else {
 		w->sleep = sleep;
 		w->watching = watching;
@@ -610,6 +634,8 @@ void kf_sched_shutdown(struct kf_domain *d)
 		w = list_first_entry_or_null(&d->spares, struct kf_worker, link);
 		if (!w)
 			w = list_first_entry_or_null(&d->waiters, struct kf_worker, link);
+		if (!w)
+			w = list_first_entry_or_null(&d->preempted, struct kf_worker, link);
 		if (w)
 			kf_unlist_locked(w);
 		raw_spin_unlock_irq(&d->lock);
@@ -648,6 +674,7 @@ int kf_sched_setup(struct kf_domain *d)
 	d->block->abi = KFIBER_ABI_VERSION;
 	d->block->processors = d->nr_processors;
 	kf_publish_locked(d);
+	kf_preempt_setup(d);
 	return 0;
 
 fail:

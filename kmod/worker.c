@@ -132,14 +132,13 @@ free_worker:
 }
 
 /**
- * kf_worker_gone() - forget a worker whose notifier will not be called again
- * @w: the worker; freed after a grace period
+ * kf_worker_forget() - forget a worker whose notifier will not be called again
+ * @w: the worker, detached by kf_sched_detach(); freed after a grace period
  *
  * Context: may sleep.
  */
-void kf_worker_gone(struct kf_worker *w)
+void kf_worker_forget(struct kf_worker *w)
 {
-	kf_sched_detach(w);
 	kf_delay_sleep(KF_DELAY_GONE);
 	xa_erase(&w->domain->workers, w->index);
 	call_rcu(&w->rcu, kf_worker_free);
@@ -218,7 +217,7 @@ static u64 kf_worker_spin(struct kf_worker *w, struct kf_watch *watch)
 	end = local_clock() + KF_SPIN_NS;
 	while (!name && local_clock() < end) {
 		if (need_resched() || signal_pending(current) || READ_ONCE(d->shutdown) ||
-		    READ_ONCE(d->nr_waiters))
+		    READ_ONCE(d->nr_waiters) || READ_ONCE(d->preempted_turn))
 			break;
 		cpu_relax();
 		name = kf_sched_find(d, w->processor);
@@ -270,7 +269,8 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 {
 	struct kf_worker *w = kf_worker_find(d, args->worker);
-	bool offer = args->flags & KFIBER_NEXT_OFFER && READ_ONCE(d->nr_waiters);
+	bool offer = args->flags & KFIBER_NEXT_OFFER &&
+		     (READ_ONCE(d->nr_waiters) || READ_ONCE(d->preempted_turn));
 	int err;
 
 	if (!w)
@@ -300,6 +300,9 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
  * @d: the domain
  * @index: the caller's number
  *
+ * Who has a processor may have been told that its slice was over while it was in
+ * a critical section: see preempt.c.
+ *
  * Return: 0 with a processor, -ENOENT, -EINTR, -ESHUTDOWN.
  */
 int kf_worker_acquire(struct kf_domain *d, u32 index)
@@ -309,8 +312,11 @@ int kf_worker_acquire(struct kf_domain *d, u32 index)
 
 	if (!w)
 		return -ENOENT;
-	if (w->processor)
-		return 0;
+	if (w->processor) {
+		WRITE_ONCE(w->block->preempt, 0);
+		kf_preempt_self(w);
+		return w->processor ? 0 : -EINTR;
+	}
 	kf_delay_sleep(KF_DELAY_ACQUIRE);
 	w->in_module = true;
 	err = kf_worker_wait(w, KF_WAITER, 0);

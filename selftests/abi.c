@@ -32,12 +32,12 @@ _Static_assert(sizeof(struct kfiber_processor_block) == 4096, "processor block")
 _Static_assert(sizeof(struct kfiber_worker_block) == 64, "worker block");
 _Static_assert(sizeof(struct kfiber_fiber_block) == 128, "fiber block");
 _Static_assert(sizeof(struct kfiber_query) == 24, "query");
-_Static_assert(sizeof(struct kfiber_setup) == 48, "setup");
+_Static_assert(sizeof(struct kfiber_setup) == 56, "setup");
 _Static_assert(sizeof(struct kfiber_simple) == 16, "simple");
 _Static_assert(sizeof(struct kfiber_next) == 32, "next");
 _Static_assert(sizeof(struct kfiber_kick) == 8, "kick");
 _Static_assert(sizeof(struct kfiber_fibers) == 24, "fibers");
-_Static_assert(sizeof(struct kfiber_stats) == 208, "stats");
+_Static_assert(sizeof(struct kfiber_stats) == 216, "stats");
 _Static_assert(sizeof(struct kfiber_trim) == 16, "trim");
 _Static_assert(sizeof(struct kfiber_stack) == 64, "stack");
 _Static_assert(sizeof(struct kfiber_watch) == 16, "watch");

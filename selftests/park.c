@@ -70,7 +70,7 @@ TEST(a_million_yields_make_no_system_call)
 {
 	/* A page of this program that has to be read blocks, and that is a call. */
 	mlockall(MCL_CURRENT);
-	ASSERT_EQ(0, run(1, million_yields, NULL));
+	ASSERT_EQ(0, run_without_slices(1, million_yields, NULL));
 }
 
 struct pair {

@@ -32,7 +32,7 @@
 #include "state.h"
 
 #define US 1000ull
-#define SCENARIOS 12
+#define SCENARIOS 13
 /* The harness ends what takes longer; here the watchdog does, by progress. */
 #define NO_TIMEOUT 1000000
 
@@ -238,12 +238,21 @@ static pthread_t start_thread(void *(*fn)(void *), void *arg)
 	return thread;
 }
 
-static void run_domain(int (*fn)(void *))
+static void run_domain_with(uint64_t slice, int (*fn)(void *))
 {
-	int err = run(processors, fn, NULL);
+	struct kf_config config = {
+		.size = sizeof(config), .processors = processors, .slice_ns = slice,
+	};
+	int err = kf_run(&config, fn, NULL);
 
 	if (err)
 		broken("kf_run: %d", err);
+}
+
+/* Who is preempted in compute() would be counted as one that runs. */
+static void run_domain(int (*fn)(void *))
+{
+	run_domain_with(KF_SLICE_NEVER, fn);
 }
 
 /* --- park and unpark ------------------------------------------------------- */
@@ -425,6 +434,64 @@ static void watched(void)
 {
 	processors += processors == 1;
 	run_domain(watched_main);
+}
+
+/* --- preemption ------------------------------------------------------------- */
+
+/*
+ * Fibers that compute and never dispatch take turns, with each other and with short
+ * ones that they spawn: which is done in a critical section, where a slice may end
+ * as well. When all but one have ended nobody is left to take turns with, so they
+ * end at a number for all.
+ */
+enum { HOGS = 4, TURNS = 40, SHORT_ONES = 20 };
+
+static atomic_int turns, last_turn, short_ones;
+
+static void *be_short(void *arg)
+{
+	atomic_fetch_sub(&short_ones, 1);
+	return NULL;
+}
+
+static void *take_turns(void *arg)
+{
+	struct kf_attr detached = { .size = sizeof(detached), .flags = KF_DETACHED };
+	struct task *t = arg;
+	int self;
+
+	enter(t);
+	self = (int)t->index;
+	while (atomic_load(&turns) < TURNS) {
+		if (atomic_exchange(&last_turn, self) != self) {
+			atomic_fetch_add(&turns, 1);
+			atomic_fetch_add(&progress, 1);
+		}
+		if (atomic_load(&short_ones) < SHORT_ONES) {
+			atomic_fetch_add(&short_ones, 1);
+			if (kf_spawn(NULL, &detached, be_short, NULL))
+				broken("kf_spawn failed");
+		}
+		if (t->running != 1)
+			broken("fiber %u runs twice", t->index);
+	}
+	leave(t);
+	return NULL;
+}
+
+static int preempts_main(void *arg)
+{
+	atomic_store(&turns, 0);
+	atomic_store(&short_ones, 0);
+	spawn_all(0, HOGS, take_turns);
+	join_all(0, HOGS);
+	return 0;
+}
+
+static void preempts(void)
+{
+	processors = 1 + processors % 2;
+	run_domain_with(KF_SLICE_MIN, preempts_main);
 }
 
 /* --- deadlines ------------------------------------------------------------- */
@@ -1112,6 +1179,7 @@ FIXTURE_VARIANT(race)
 SCENARIO(ping_pong);
 SCENARIO(storm);
 SCENARIO(watched);
+SCENARIO(preempts);
 SCENARIO(timers);
 SCENARIO(sleeps);
 SCENARIO(blocking);

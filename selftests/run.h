@@ -31,6 +31,19 @@ static inline int or_exit(void *fn)
 	return 0;
 }
 
+/*
+ * Likewise, where not one system call may be made: a machine that stands still for a
+ * slice stops the tick, and who queues a fiber then makes a call to start it.
+ */
+static inline int run_without_slices(unsigned int processors, int (*fn)(void *), void *arg)
+{
+	struct kf_config config = {
+		.size = sizeof(config), .processors = processors, .slice_ns = KF_SLICE_NEVER,
+	};
+
+	return kf_run(&config, fn, arg);
+}
+
 /* Return: the status of a child that has ended, as waitpid() gives it. */
 static inline int wait_for(pid_t child)
 {

@@ -111,6 +111,8 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  * @shutdown: not 0 when the domain has ended; kernel writes
  * @pressed: not 0 while a memory limit is nearly reached, see KFIBER_IOC_WATCH;
  *	kernel writes
+ * @ticking: not 0 while the kernel looks for fibers that run for longer than a
+ *	slice; kernel writes
  * @live: fibers that have not ended; user space counts, and so does the kernel
  *	when a fiber dies with its thread; at 0 the domain is over
  *
@@ -118,7 +120,8 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  * fence, then loads @idle and @searching: with an idle processor and nobody
  * searching it calls KFIBER_IOC_KICK. The kernel counts @idle up, then a full
  * fence, then looks at all queues before it lets a worker sleep. Who stores only
- * in "next" need not call while somebody is watching.
+ * in "next" need not call while somebody is watching. While @ticking is 0 whoever
+ * queues anything calls KICK.
  */
 struct kfiber_domain_block {
 	__u32 abi;
@@ -132,7 +135,8 @@ struct kfiber_domain_block {
 	__u32 watching;
 	__u32 shutdown;
 	__u32 pressed;
-	__u32 reserved1[8];
+	__u32 ticking;
+	__u32 reserved1[7];
 	__u64 live;
 	__u64 reserved2[7];
 };
@@ -140,6 +144,10 @@ struct kfiber_domain_block {
 /* Queue lengths: powers of two, so that free-running indexes can wrap. */
 #define KFIBER_LOCAL_SLOTS	256u
 #define KFIBER_INBOX_SLOTS	128u
+
+/* struct kfiber_processor_block.offer: who has waited for long. */
+#define KFIBER_OFFER_OWN	1u	/* the first in its ring or inbox */
+#define KFIBER_OFFER_ALL	2u	/* somebody NEXT knows of, with KFIBER_NEXT_OFFER */
 
 /**
  * struct kfiber_processor_block - one processor
@@ -152,6 +160,8 @@ struct kfiber_domain_block {
  * @unparks: likewise
  * @calls: likewise
  * @spawns: likewise
+ * @offer: KFIBER_OFFER_*: somebody has waited for long; the next dispatch is to be as
+ *	every 61st. The kernel sets it, the holder clears it
  * @local_head: where the holder and thieves take, by compare-and-exchange
  * @local_tail: where the holder puts; it stores the slot first
  * @inbox_head: as local_head
@@ -170,7 +180,7 @@ struct kfiber_processor_block {
 	__u64 unparks;
 	__u64 calls;
 	__u64 spawns;
-	__u64 reserved0;
+	__u64 offer;
 	__u32 local_head;
 	__u32 reserved1[15];
 	__u32 local_tail;
@@ -191,12 +201,16 @@ struct kfiber_processor_block {
  * @processor: the one it holds, or KFIBER_NO_PROCESSOR; kernel writes, only
  *	while the thread is in the kernel. Stable while @critical is not 0
  * @fiber: the fiber it runs, 0 if none; the thread writes
+ * @preempt: not 0: the slice ended in a critical section; the thread calls ACQUIRE
+ *	when @critical is 0 again; kernel writes
  */
 struct kfiber_worker_block {
 	__u32 critical;
 	__u32 processor;
 	__u64 fiber;
-	__u64 reserved[6];
+	__u32 preempt;
+	__u32 reserved0;
+	__u64 reserved[5];
 };
 
 /*
@@ -347,6 +361,9 @@ struct kfiber_query {
  * @pool_bytes: the memory that the stacks of fibers that were given back may keep
  *	together, for the next that are asked for; 0: KFIBER_POOL_BYTES. What is
  *	beyond goes back soon, the rest with age or when memory is short
+ * @slice_ns: how long a fiber may run while others wait for its processor, from
+ *	KFIBER_SLICE_MIN; 0: KFIBER_SLICE_DEFAULT; KFIBER_SLICE_NEVER: as long as it
+ *	likes
  */
 struct kfiber_setup {
 	__u32 size;
@@ -358,10 +375,18 @@ struct kfiber_setup {
 	__u64 stack_bytes_max;
 	__u64 guard_bytes;
 	__u64 pool_bytes;
+	__u64 slice_ns;
 };
 
 /* 4096 stacks of a page each. */
 #define KFIBER_POOL_BYTES	(16ull << 20)
+
+/*
+ * The default is Go's. The least is what the kernel itself gives a thread.
+ */
+#define KFIBER_SLICE_DEFAULT	10000000ull
+#define KFIBER_SLICE_MIN	1000000ull
+#define KFIBER_SLICE_NEVER	(~0ull)
 
 /**
  * struct kfiber_simple - the calls that take nothing but a worker, or nothing
@@ -374,7 +399,8 @@ struct kfiber_setup {
  * SHUTDOWN ends the domain: every worker gets ESHUTDOWN from NEXT.
  * ATTACH makes the calling thread a worker; it has no processor until NEXT.
  * DETACH makes it a plain thread again; its processor is for others.
- * ACQUIRE waits for a processor for a worker that has lost its own.
+ * ACQUIRE waits for a processor for a worker that has lost its own; one whose slice
+ *	is over gives it to others first.
  */
 struct kfiber_simple {
 	__u32 size;
@@ -418,7 +444,8 @@ struct kfiber_next {
  * @size: sizeof(struct kfiber_kick)
  * @flags: in: KFIBER_KICK_NO_SPARE
  *
- * Wakes a spare for an idle processor, if there are both. Does not sleep.
+ * Wakes a spare for an idle processor, if there are both, and sees to it that what
+ * is queued does not wait for longer than a slice. Does not sleep.
  */
 struct kfiber_kick {
 	__u32 size;
@@ -465,7 +492,8 @@ struct kfiber_fibers {
  * @fibers: control blocks in use by user space, its pools included
  * @fibers_peak: most at once
  * @handovers: processors taken from a blocked worker and given to another
- * @returns: workers that came back from blocking and got a processor
+ * @returns: workers that came back from blocking, or were preempted, and got a
+ *	processor
  * @steals: fibers taken from another processor's queues
  * @sleeps: times NEXT slept
  * @wakeups: workers woken for an idle processor
@@ -490,6 +518,7 @@ struct kfiber_fibers {
  * @pool_cold: that it found without
  * @pool_made: that it had to make
  * @time: CLOCK_MONOTONIC when all this was so, in nanoseconds
+ * @preemptions: times a worker lost its processor because its slice was over
  *
  * When nobody is just about to change them, @stack_pages is @stack_grown less
  * @stack_trimmed and @stack_dropped.
@@ -525,6 +554,7 @@ struct kfiber_stats {
 	__u64 pool_cold;
 	__u64 pool_made;
 	__u64 time;
+	__u64 preemptions;
 };
 
 /**

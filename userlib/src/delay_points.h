@@ -31,6 +31,7 @@ KF_DELAY_POINT(ARRIVE)			/* on the new stack; the old one not published */
 /* worker.c, internal.h */
 KF_DELAY_POINT(ENTER)			/* critical; processor not read */
 KF_DELAY_POINT(LEAVE)			/* no longer critical */
+KF_DELAY_POINT(MAKE_UP)			/* its slice was over; module not called */
 KF_DELAY_POINT(ACQUIRE)			/* no processor; module not called */
 KF_DELAY_POINT(NEXT)			/* nothing to run; module not called */
 KF_DELAY_POINT(RESUME)			/* has a fiber; on the worker's stack */

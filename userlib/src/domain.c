@@ -119,6 +119,7 @@ static int kf_setup_device(struct kf_domain *d, const struct kf_config *config)
 		.stack_bytes_max = config->stack_bytes_max,
 		.guard_bytes = config->guard_size,
 		.pool_bytes = config->pool_bytes,
+		.slice_ns = config->slice_ns,
 	};
 
 	return ioctl(d->fd, KFIBER_IOC_SETUP, &setup) ? -errno : 0;
@@ -327,6 +328,7 @@ static void kf_read_stats(struct kf_domain *d, const struct kfiber_stats *k, str
 	s->pool_made = k->pool_made;
 	s->pool_pages = k->pool_pages;
 	s->time = k->time;
+	s->preemptions = k->preemptions;
 }
 
 int kf_stats(struct kf_stats *stats)

@@ -324,6 +324,7 @@ void kf_worker_forget(void);
 
 /* critical sections: worker.c */
 void kf_acquire(struct kf_worker *w);
+void kf_make_up_for_slice(struct kf_worker *w);
 
 static inline void kf_enter(struct kf_worker *w)
 {
@@ -341,6 +342,8 @@ static inline void kf_leave(struct kf_worker *w)
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(kf_atomic32(&w->block->critical), 0, memory_order_relaxed);
 	kf_delay(KF_DELAY_LEAVE);
+	if (__builtin_expect(kf_read32(&w->block->preempt), 0))
+		kf_make_up_for_slice(w);
 }
 
 /* queue.c */

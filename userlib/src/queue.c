@@ -90,15 +90,19 @@ static bool kf_should_kick(struct kf_domain *d)
  * Something was queued: wakes somebody who could run it. The fence is [D] and
  * [E] of the module's sched.c. With one processor, which the caller holds, none
  * is idle. What is only in "next" will be run here unless the caller computes
- * for long, and then a watcher takes it, if there is one.
+ * for long, and then a watcher takes it, if there is one. That somebody computes
+ * for long is seen by the module's tick, which takes no fence (preempt.c).
  */
 static void kf_tell_critical(struct kf_domain *d, struct kfiber_processor_block *p, bool only_next)
 {
-	if (d->nr_processors == 1)
-		return;
+	bool kick = !kf_read32(&d->block->ticking);
+
 	kf_delay(KF_DELAY_QUEUED);
-	atomic_thread_fence(memory_order_seq_cst);
-	if (!kf_should_kick(d) || (only_next && kf_read32(&d->block->watching)))
+	if (d->nr_processors > 1) {
+		atomic_thread_fence(memory_order_seq_cst);
+		kick |= kf_should_kick(d) && !(only_next && kf_read32(&d->block->watching));
+	}
+	if (!kick)
 		return;
 	kf_delay(KF_DELAY_KICK);
 	kf_count(&p->calls);
@@ -135,27 +139,42 @@ void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name)
  * only the module can get at, it is asked for.
  */
 static enum kf_pick kf_pick_fairly(struct kf_worker *w, struct kfiber_processor_block *p,
-				   kf_fiber_t *name)
+				   uint64_t offer, kf_fiber_t *name)
 {
-	if (kf_read32(&w->domain->block->global) || kf_read32(&w->domain->block->waiters)) {
+	struct kfiber_domain_block *b = w->domain->block;
+
+	if (offer == KFIBER_OFFER_ALL || kf_read32(&b->global) || kf_read32(&b->waiters)) {
 		w->offer = true;
 		return KF_PICK_ASK;
 	}
-	*name = kf_pop_inbox(p);
+	/* In turn: either could be filled as fast as it is emptied. */
+	*name = p->ticks & 1 ? kf_pop_inbox(p) : kf_pop_local(p);
 	if (!*name)
-		*name = kf_pop_local(p);
+		*name = p->ticks & 1 ? kf_pop_local(p) : kf_pop_inbox(p);
 	return *name ? KF_PICKED : KF_PICK_NONE;
+}
+
+/* Has the module seen somebody who has waited for long? */
+static uint64_t kf_take_offer(struct kfiber_processor_block *p)
+{
+	_Atomic uint64_t *field = kf_atomic64(&p->offer);
+	uint64_t offer = atomic_load_explicit(field, memory_order_relaxed);
+
+	if (offer)
+		atomic_store_explicit(field, 0, memory_order_relaxed);
+	return offer;
 }
 
 /* Takes the fiber that should run now. */
 enum kf_pick kf_pick_critical(struct kf_worker *w, kf_fiber_t *name)
 {
 	struct kfiber_processor_block *p = kf_worker_processor(w)->block;
+	uint64_t offer = kf_take_offer(p);
 	enum kf_pick pick;
 
 	kf_count(&p->ticks);
-	if (p->ticks % KF_FAIR_TICKS == 0) {
-		pick = kf_pick_fairly(w, p, name);
+	if (p->ticks % KF_FAIR_TICKS == 0 || offer) {
+		pick = kf_pick_fairly(w, p, offer, name);
 		if (pick != KF_PICK_NONE)
 			return pick;
 	}

@@ -66,6 +66,17 @@ void kf_acquire(struct kf_worker *w)
 	} while (kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR);
 }
 
+/*
+ * The slice was over in a critical section: others run now, if they still wait.
+ * What comes of it need not be known: who has lost its processor sees that when it
+ * next enters a critical section.
+ */
+KF_OUT_OF_LINE void kf_make_up_for_slice(struct kf_worker *w)
+{
+	kf_delay(KF_DELAY_MAKE_UP);
+	kf_call_simple(w->domain, KFIBER_IOC_ACQUIRE, &w->index);
+}
+
 static void *kf_worker_main(void *arg)
 {
 	struct kf_worker *w = arg;

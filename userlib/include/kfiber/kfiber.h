@@ -60,6 +60,10 @@ typedef uint64_t kf_fiber_t;
  *	for the next ones; what is more goes back within a moment; 0: 16 MiB
  * @pool_stacks: how many ended fibers' stacks, of each size, a processor keeps for
  *	its next ones, of 64 KiB of memory each on average at most; 0: 64
+ * @slice_ns: how long a fiber may run while others wait for its processor, in
+ *	nanoseconds, from 1 ms; 0: 10 ms, as Go's; or KF_SLICE_NEVER. Then it waits
+ *	for its turn where it is, on its thread, even in a library that knows nothing
+ *	of fibers
  *
  * A field that is 0 takes its default.
  */
@@ -74,7 +78,14 @@ struct kf_config {
 	size_t guard_size;
 	size_t pool_bytes;
 	size_t pool_stacks;
+	uint64_t slice_ns;
 };
+
+/** KF_SLICE_NEVER - kf_config.slice_ns: fibers are not preempted */
+#define KF_SLICE_NEVER UINT64_MAX
+
+/** KF_SLICE_MIN - the least of kf_config.slice_ns but 0 */
+#define KF_SLICE_MIN 1000000ull
 
 /**
  * KF_CONTAIN_FAULTS - kf_attr.flags, kf_config.flags: a fault ends only its fiber
@@ -294,6 +305,7 @@ uint64_t kf_after(uint64_t ns);
  * @pool_pages: pages of the stacks that the domain keeps, without the processors'
  * @time: when all this was so; kf_now()'s. The difference of two readings is what
  *	happened in a time
+ * @preemptions: times a fiber lost its processor because its slice was over
  */
 struct kf_stats {
 	size_t size;
@@ -327,6 +339,7 @@ struct kf_stats {
 	uint64_t pool_made;
 	uint64_t pool_pages;
 	uint64_t time;
+	uint64_t preemptions;
 };
 
 /**

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Preemption: who computes for longer than a slice while others wait loses the
+ * processor, wherever the code is, and goes on later on the same thread. So
+ * thread-local state, registers and locks of libraries stay as they are.
+ *
+ * A timer of the domain, the tick, looks at all processors eight times a slice.
+ * The count of dispatches says whether the fiber is still the same. Only a thread
+ * itself gives its processor away (sched.c), so the tick has the thread do that:
+ *
+ *   tick                          thread, in user mode     others
+ *   same fiber for a slice,
+ *   and somebody waits:
+ *   task work, interrupt the CPU
+ *                                 task work: still so?
+ *                                 PREEMPTED, the last one
+ *                                 processor given on       run what waited
+ *                                 ...
+ *                                 its turn: HOLDS          sleep, or are preempted
+ *                                 back to user mode
+ *
+ * In a critical section the processor stays: its queues are being changed. The
+ * task work leaves a mark in the worker's block instead, and the library, which
+ * looks there after each critical section, calls ACQUIRE. Both are steps of the
+ * one thread, so the mark cannot fall between its store to "critical" and its
+ * look.
+ *
+ * Who waits, in this order (kf_turn_locked)
+ *
+ * - workers that are back from blocking (WAITER) and fibers in queues: in turn;
+ * - workers that were preempted. They have had a slice; if they came before, or in
+ *   turn with, fibers that are short, most of the time would be theirs.
+ *
+ * Fibers that come and go could keep others waiting that the usual order takes
+ * late: those in the inbox, in the global queue, behind a "next" to and fro,
+ * waiters. Every 61st dispatch thinks of them. But 61 dispatches may be long, and
+ * the preempted come last: so what has waited for a slice while others were
+ * dispatched is next. "offer" in the processor's block tells the library.
+ *
+ * No tick while nobody waits
+ *
+ * Fibers are queued in user space, where the kernel does not see it. "ticking" in
+ * the header says whether the tick runs; who queues something while it does not
+ * calls KICK, and the tick begins.
+ *
+ *   queues (user space)                 tick, finds nobody for a slice
+ *   slot, tail                          ticking = 0
+ *   if (!ticking) KICK                  one period later: look again; if
+ *                                       there is somebody: ticking = 1,
+ *                                       else stop
+ *
+ * There is no fence on the left: a processor may load "ticking" before its store
+ * to the queue is seen by others. But not by a whole period: 125 us at least,
+ * where a store leaves its buffer in less than one, or with the next interrupt.
+ * A fence would be a third of the time of a switch.
+ *
+ * So the tick runs for as long as it finds somebody waiting, or fibers that come
+ * and go, and for a slice more: it costs a call at most every slice. The kernel's own ways
+ * to wait (timers, waiters) start it under domain.lock. So does whoever is given a
+ * processor while somebody waits: between two holders a processor is nobody's, and
+ * a tick that looks twice just then stops.
+ *
+ * The tick is a soft timer: task_work_add() may allocate (KASAN notes who called
+ * it), so it is not for hard interrupts nor for under a raw lock. Between the
+ * decision, under domain.lock, and the call the worker may leave:
+ *
+ *   tick                               thread
+ *   lock: it holds p; work_queued = 1
+ *                                      leave: loses p, under the lock: from here
+ *                                      on no tick finds it; work_queued is 1, so
+ *                                      the work is to finish it
+ *   task_work_add()                    runs it: gone
+ *   or: fails, the task has ended      reaped, see kf_handover_queue()
+ */
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
+
+#include "balance.h"
+#include "delay.h"
+#include "internal.h"
+#include "queue.h"
+#include "slice.h"
+
+/* Tells user space whether it has to call. */
+static void kf_set_ticking_locked(struct kf_domain *d, bool ticking)
+{
+	d->ticking = ticking;
+	WRITE_ONCE(d->block->ticking, ticking);
+}
+
+/**
+ * kf_tick_start_locked() - somebody waits: have an eye on who runs
+ * @d: the domain
+ *
+ * Context: domain.lock; not below a run-queue lock.
+ */
+void kf_tick_start_locked(struct kf_domain *d)
+{
+	if (d->ticking || d->shutdown)
+		return;
+	kf_set_ticking_locked(d, true);
+	d->quiet_looks = 0;
+	if (d->tick_armed)
+		return;
+	d->tick_armed = true;
+	hrtimer_start(&d->tick, ns_to_ktime(kf_look_ns(d->slice_ns)), HRTIMER_MODE_REL_SOFT);
+}
+
+/**
+ * struct kf_tick_look - one look at all processors
+ * @now: when
+ * @busy: somebody may be waiting
+ * @dispatched: some processor has dispatched since the look before
+ */
+struct kf_tick_look {
+	u64 now;
+	bool busy;
+	bool dispatched;
+};
+
+/* The next dispatch is to be a fair one, if somebody has waited for long. */
+static void kf_offer_locked(struct kf_domain *d, struct kf_processor *p, bool dispatched, u64 now)
+{
+	struct kfiber_processor_block *b = p->block;
+	struct kf_ring local = kf_ring_local(b);
+	struct kf_ring inbox = kf_ring_inbox(b);
+	bool offer;
+
+	offer = kf_queue_waits_long(&p->local_age, kf_ring_empty(&local),
+				    READ_ONCE(b->local_head), dispatched, now, d->slice_ns);
+	offer |= kf_queue_waits_long(&p->inbox_age, kf_ring_empty(&inbox),
+				     READ_ONCE(b->inbox_head), dispatched, now, d->slice_ns);
+	if (offer)
+		WRITE_ONCE(b->offer, KFIBER_OFFER_OWN);
+}
+
+/* Those of the whole domain: all processors are to think of them, one will have them. */
+static void kf_offer_all_locked(struct kf_domain *d, const struct kf_tick_look *look)
+{
+	bool offer;
+	u32 i;
+
+	offer = kf_queue_waits_long(&d->global_age, !d->nr_global, d->global_taken,
+				    look->dispatched, look->now, d->slice_ns);
+	if (kf_queue_waits_long(&d->waiters_age, !d->nr_waiters, d->returns, look->dispatched,
+				look->now, d->slice_ns)) {
+		d->waiters_turn = true;
+		offer = true;
+	}
+	if (kf_queue_waits_long(&d->preempted_age, !d->nr_preempted, d->resumed,
+				look->dispatched, look->now, d->slice_ns)) {
+		d->preempted_turn = true;
+		offer = true;
+	}
+	for (i = 0; offer && i < d->nr_processors; i++)
+		WRITE_ONCE(d->processors[i].block->offer, KFIBER_OFFER_ALL);
+}
+
+/* Return: the worker whose processor this is if it is to be told that it has had it for long. */
+static struct kf_worker *kf_tick_processor_locked(struct kf_domain *d, struct kf_processor *p,
+						  struct kf_tick_look *look)
+{
+	u64 dispatches = READ_ONCE(p->block->ticks);
+	bool dispatched = dispatches != p->slice.dispatches;
+	struct kf_worker *w = p->worker;
+	enum kf_look found;
+
+	if (!w)
+		return NULL;
+	look->dispatched |= dispatched;
+	kf_offer_locked(d, p, dispatched, look->now);
+	found = kf_slice_look(&p->slice, w, dispatches, kf_is_awaited_locked(d, p), look->now,
+			      d->slice_ns);
+	look->busy |= found != KF_LOOK_QUIET;
+	if (found != KF_LOOK_OVER)
+		return NULL;
+	w->preempt = true;
+	w->preempt_dispatches = dispatches;
+	return atomic_xchg(&w->work_queued, 1) ? NULL : w;
+}
+
+static void kf_tick_processor(struct kf_domain *d, struct kf_processor *p,
+			      struct kf_tick_look *look)
+{
+	struct kf_worker *w;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&d->lock, flags);
+	w = kf_tick_processor_locked(d, p, look);
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	if (!w)
+		return;
+	kf_delay(KF_DELAY_PREEMPT_QUEUE);
+	kf_handover_queue(w);
+}
+
+/* Return: whether to go on. */
+static bool kf_tick_again(struct kf_domain *d, const struct kf_tick_look *look)
+{
+	unsigned long flags;
+	bool ticking, again;
+
+	raw_spin_lock_irqsave(&d->lock, flags);
+	kf_offer_all_locked(d, look);
+	d->quiet_looks = look->busy ? 0 : d->quiet_looks + 1;
+	ticking = d->quiet_looks < KF_LOOKS_PER_SLICE;
+	again = !d->shutdown && (ticking || d->ticking);
+	if (d->ticking != ticking)
+		kf_set_ticking_locked(d, ticking);
+	d->tick_armed = again;
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	return again;
+}
+
+static enum hrtimer_restart kf_tick(struct hrtimer *timer)
+{
+	struct kf_domain *d = container_of(timer, struct kf_domain, tick);
+	struct kf_tick_look look = { .now = ktime_get_ns() };
+	u32 i;
+
+	/* Keeps workers, see kf_handover_queue(). */
+	rcu_read_lock();
+	for (i = 0; i < d->nr_processors; i++)
+		if (READ_ONCE(d->processors[i].worker))
+			kf_tick_processor(d, &d->processors[i], &look);
+	rcu_read_unlock();
+	if (!kf_tick_again(d, &look))
+		return HRTIMER_NORESTART;
+	hrtimer_forward_now(timer, ns_to_ktime(kf_look_ns(d->slice_ns)));
+	return HRTIMER_RESTART;
+}
+
+/*
+ * Is it still true? A dispatch ends a slice, and what waited may have been taken
+ * by others. In a critical section the answer is kept for its end.
+ */
+static bool kf_preempt_is_due(struct kf_worker *w, bool critical)
+{
+	struct kf_domain *d = w->domain;
+	struct kf_processor *p;
+	bool due;
+
+	raw_spin_lock_irq(&d->lock);
+	p = w->processor;
+	due = w->preempt && p && READ_ONCE(p->block->ticks) == w->preempt_dispatches &&
+	      kf_is_awaited_locked(d, p);
+	w->preempt = due && critical;
+	if (due && !critical)
+		d->preemptions++;
+	raw_spin_unlock_irq(&d->lock);
+	return due;
+}
+
+/**
+ * kf_preempt_self() - give the processor to those who wait, and wait for one
+ * @w: the caller, if its slice is over; else nothing is done
+ *
+ * Context: the worker's own thread, outside of all else; may sleep. A signal ends
+ * the wait: then the caller has lost its processor.
+ */
+void kf_preempt_self(struct kf_worker *w)
+{
+	bool critical = READ_ONCE(w->block->critical);
+
+	if (!READ_ONCE(w->preempt))
+		return;
+	kf_delay_sleep(KF_DELAY_PREEMPT);
+	if (!kf_preempt_is_due(w, critical))
+		return;
+	WRITE_ONCE(w->block->preempt, critical);
+	if (critical)
+		return;
+	w->in_module = true;
+	w->lost = kf_worker_wait(w, KF_PREEMPTED, 0);
+	w->in_module = false;
+}
+
+void kf_preempt_init(struct kf_domain *d)
+{
+	hrtimer_init(&d->tick, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+	d->tick.function = kf_tick;
+}
+
+/* Context: SETUP; the header is there. Without slices nobody ever has to call. */
+void kf_preempt_setup(struct kf_domain *d)
+{
+	if (!d->slice_ns)
+		kf_set_ticking_locked(d, true);
+}
+
+/* Context: may sleep; the domain has ended. */
+void kf_preempt_exit(struct kf_domain *d)
+{
+	hrtimer_cancel(&d->tick);
+}
