@@ -4,33 +4,11 @@
 #include <kfiber/kfiber.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 
 #include "kselftest_harness.h"
 #include "slow.h"
 #include "run.h"
-
-#ifndef PR_SET_SYSCALL_USER_DISPATCH
-#define PR_SET_SYSCALL_USER_DISPATCH 59
-#endif
-#define DISPATCH_OFF 0
-#define DISPATCH_ON 1
-
-/* From now on each system call of this thread is a SIGSYS, which ends the test. */
-static volatile char dispatch_selector;
-
-static int forbid_system_calls(int forbid)
-{
-	if (!forbid) {
-		dispatch_selector = 0;
-		return prctl(PR_SET_SYSCALL_USER_DISPATCH, DISPATCH_OFF, 0, 0, 0);
-	}
-	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, DISPATCH_ON, 0, 0, &dispatch_selector))
-		return -1;
-	dispatch_selector = 1;
-	return 0;
-}
+#include "syscalls.h"
 
 static void *yield_many(void *arg)
 {
@@ -49,11 +27,8 @@ static int million_yields(void *arg)
 
 	if (kf_spawn(&other, NULL, yield_many, (void *)500000l))
 		return -1;
-	/* Until it has its stack, and the spare thread, which makes calls too, sleeps. */
-	do {
-		kf_yield();
-		kf_stats(&before);
-	} while (!before.spares);
+	wait_for_spare();
+	kf_stats(&before);
 	if (forbid_system_calls(1))
 		return -2;
 	yield_many((void *)500000l);
@@ -68,7 +43,6 @@ static int million_yields(void *arg)
 
 TEST(a_million_yields_make_no_system_call)
 {
-	/* A page of this program that has to be read blocks, and that is a call. */
 	mlockall(MCL_CURRENT);
 	ASSERT_EQ(0, run_without_slices(1, million_yields, NULL));
 }

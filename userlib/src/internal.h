@@ -9,6 +9,8 @@
  *   switch.c    from fiber to fiber, and what is done for the one that was left
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
+ *   wait.c      waiting for objects, their queues; wait.h is the map of what is
+ *               built on it: mutex.c, cond.c, sem.c
  *   stack.c     what is known of stacks, trimming
  *   site.c      what is known of the places where fibers are spawned
  *   fault.c     the signals of faults; fault.h is the map of what belongs to it:

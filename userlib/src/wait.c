@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Waiting for objects: their queues, what guards these, and the wait itself.
+ *
+ * The latch
+ *
+ * Each object has a queue, and with the queue a latch: a lock of one word, held for
+ * some tens of instructions. Its holder is in a critical section, so that the kernel
+ * leaves it the processor when it sleeps on a page fault; the kernel may still take
+ * its CPU away. So nobody spins until a latch is free: who finds it held looks a
+ * few times more, then puts itself in a list that hangs from the word, and parks.
+ *
+ *   word      means                 takes: 0 -> HELD
+ *   0         free                  waits: HELD -> itself, or other -> itself,
+ *   HELD      held, nobody waits             which points to the other
+ *   address   held; the last one    releases: exchanges 0, wakes all that it got
+ *             of those who wait
+ *
+ * They are all woken, for each will hold it for a moment only, and ask again.
+ * The exchange is the last that the holder does with the object's memory: the next
+ * may free it. So who is to be woken because of what was done is woken after it.
+ *
+ * The wait
+ *
+ * A waiter is on the stack of who waits, with a place in one queue, or one for each
+ * case of a select. It ends by whoever is the first to move its state:
+ *
+ *   waits                              wakes (holds the latch of a queue)
+ *   takes the latch, queues its
+ *   place, releases the latch
+ *   parks                              takes the first place out of the queue,
+ *                                      moves WAITS -> CLAIMED, writes what its
+ *   the deadline comes (or another     waiter wants to know, releases the latch,
+ *   who would end the wait):           sends WAKE: once, for it alone can
+ *   moves WAITS -> GAVE_UP, takes
+ *   the latch, takes its place out
+ *
+ *   or it finds CLAIMED: takes WAKE,
+ *   which has come or will
+ *
+ * - A waker that finds GAVE_UP takes the next place: no grant goes to one who has left.
+ * - A WAKE is sent exactly once for a CLAIMED, and taken before the wait returns. So
+ *   none is left over to end another wait of the fiber's (a join, a sleep, the next
+ *   lock), and the waiter is there until its waker has done with it.
+ * - A place lies in a queue only while its owner is in the call. Who touches it holds
+ *   the latch, which the owner has to take before it leaves with the place queued.
+ * - Nobody waits for a latch while it has a place in a queue and may be claimed: then
+ *   a WAKE could end the wrong wait. kf_cond_wait() unlocks before it queues, and
+ *   select takes all latches before it queues the first place.
+ *
+ * selftests/models/wait.pml and select.pml have all of it.
+ *
+ * A plain thread waits for a futex in its waiter instead of WAKE. The waker's
+ * FUTEX_WAKE comes after the store that lets the thread go: it may find nobody, or
+ * wake another that uses this address by then, which looks again as all must.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "wait.h"
+
+#define KF_LATCH_HELD ((uintptr_t)1)
+
+/* Looks at a held latch before parking: its holder, if it runs, needs less than that. */
+#define KF_LATCH_LOOKS 40
+
+#define KF_NS_PER_S 1000000000ull
+
+static _Atomic uintptr_t *kf_latch_word(struct kf_wait_queue *q)
+{
+	return (_Atomic uintptr_t *)&q->latch;
+}
+
+/* --- plain threads ---------------------------------------------------------- */
+
+/* errno belongs to the caller. */
+static long kf_futex(atomic_uint *word, int op, uint32_t value, const struct timespec *until)
+{
+	int saved = errno;
+	long ret = syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, until, NULL,
+			   FUTEX_BITSET_MATCH_ANY);
+
+	if (ret < 0) {
+		ret = -errno;
+		errno = saved;
+	}
+	return ret;
+}
+
+static int kf_await_futex(struct kf_waiter *me, uint64_t deadline)
+{
+	struct timespec until = {
+		.tv_sec = (time_t)(deadline / KF_NS_PER_S),
+		.tv_nsec = (long)(deadline % KF_NS_PER_S),
+	};
+
+	while (!atomic_load_explicit(&me->woken, memory_order_acquire)) {
+		long ret = kf_futex(&me->woken, FUTEX_WAIT_BITSET, 0,
+				    deadline == KF_FOREVER ? NULL : &until);
+
+		if (ret == -ETIMEDOUT)
+			return -ETIMEDOUT;
+	}
+	return 0;
+}
+
+static void kf_wake_futex(struct kf_waiter *waiter)
+{
+	atomic_uint *woken = &waiter->woken;
+
+	atomic_store_explicit(woken, 1, memory_order_release);
+	kf_futex(woken, FUTEX_WAKE, INT_MAX, NULL);
+}
+
+/* --- one wait ----------------------------------------------------------------- */
+
+void kf_waiter_init(struct kf_waiter *me)
+{
+	me->fiber = kf_self();
+	atomic_store_explicit(&me->state, KF_WAITER_WAITS, memory_order_relaxed);
+	atomic_store_explicit(&me->woken, 0, memory_order_relaxed);
+	me->place = NULL;
+	me->result = 0;
+}
+
+/* Return: false if another was first. */
+static bool kf_settle(struct kf_waiter *waiter, uint32_t state)
+{
+	uint32_t waits = KF_WAITER_WAITS;
+
+	return atomic_compare_exchange_strong_explicit(&waiter->state, &waits, state,
+						       memory_order_acq_rel,
+						       memory_order_relaxed);
+}
+
+/* Return: 0 when the wake-up came and is taken, -ETIMEDOUT. */
+static int kf_await_wake(struct kf_waiter *me, void *object, uint64_t deadline)
+{
+	struct kfiber_fiber_block *self;
+	struct kf_worker *w;
+	int err;
+
+	if (!me->fiber)
+		return kf_await_futex(me, deadline);
+	w = kf_fiber_worker();
+	self = w->current;
+	self->wait_object = (uintptr_t)object;
+	err = kf_wait(w, KFIBER_WAKE, deadline);
+	self->wait_object = 0;
+	return err;
+}
+
+/**
+ * kf_await() - wait until somebody claims a waiter
+ * @me: the caller's; its places are queued
+ * @object: what is waited for, for debuggers
+ * @deadline: absolute, or KF_FOREVER
+ *
+ * This is where all waits for objects end: a third party that ends one makes
+ * kf_wait() return an error, and the rest is as for a deadline.
+ *
+ * Return: 0 (claimed: @me->place and @me->result say what for), or why it gave up:
+ * then places that are still queued are the caller's to take out.
+ */
+int kf_await(struct kf_waiter *me, void *object, uint64_t deadline)
+{
+	int err;
+
+	if (kf_is_checked())
+		kf_check_release(me);
+	err = kf_await_wake(me, object, deadline);
+	if (err && kf_settle(me, KF_WAITER_GAVE_UP))
+		return err;
+	if (err)
+		kf_await_wake(me, object, KF_FOREVER);
+	if (kf_is_checked())
+		kf_check_acquire(me);
+	return 0;
+}
+
+/* @w: the caller's worker if it is in a critical section. @waiter may be gone afterwards. */
+static void kf_wake_waiter(struct kf_worker *w, struct kf_waiter *waiter)
+{
+	if (kf_is_checked())
+		kf_check_release(waiter);
+	if (waiter->fiber)
+		kf_wake(atomic_load_explicit(&kf_domain, memory_order_acquire), w, waiter->fiber,
+			KFIBER_WAKE);
+	else
+		kf_wake_futex(waiter);
+}
+
+/* --- the latch ---------------------------------------------------------------- */
+
+/* Tells the CPU that nothing is lost by running its other thread for a moment. */
+static inline void kf_relax(void)
+{
+#ifdef __x86_64__
+	__builtin_ia32_pause();
+#endif
+}
+
+static bool kf_latch_try(_Atomic uintptr_t *latch)
+{
+	uintptr_t free = 0;
+
+	return atomic_compare_exchange_strong_explicit(latch, &free, KF_LATCH_HELD,
+						       memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static bool kf_latch_look(_Atomic uintptr_t *latch)
+{
+	int i;
+
+	for (i = 0; i < KF_LATCH_LOOKS; i++) {
+		if (!atomic_load_explicit(latch, memory_order_relaxed) && kf_latch_try(latch))
+			return true;
+		kf_relax();
+	}
+	return false;
+}
+
+/* Returns when the latch was released, or is free. */
+static void kf_latch_wait(struct kf_wait_queue *q)
+{
+	_Atomic uintptr_t *latch = kf_latch_word(q);
+	uintptr_t old = atomic_load_explicit(latch, memory_order_relaxed);
+	struct kf_waiter me;
+
+	kf_waiter_init(&me);
+	do {
+		if (!old)
+			return;
+		me.next = old == KF_LATCH_HELD ? NULL : (struct kf_waiter *)old;
+	} while (!atomic_compare_exchange_weak_explicit(latch, &old, (uintptr_t)&me,
+							memory_order_release,
+							memory_order_relaxed));
+	/* Not kf_await(): who holds a latch gives it back, so nothing else ends this. */
+	kf_await_wake(&me, q, KF_FOREVER);
+}
+
+/**
+ * kf_latched_again() - go back into the critical section that a latch needs
+ *
+ * For who holds one and has done what ends critical sections, or may have parked.
+ *
+ * Return: as kf_latch().
+ */
+struct kf_worker *kf_latched_again(void)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	if (w)
+		kf_enter(w);
+	return w;
+}
+
+/**
+ * kf_latch() - take the latch of a queue
+ * @q: the queue
+ *
+ * A fiber is in a critical section from here to kf_unlatch().
+ *
+ * Return: the caller's worker, NULL in a plain thread.
+ */
+struct kf_worker *kf_latch(struct kf_wait_queue *q)
+{
+	for (;;) {
+		struct kf_worker *w = kf_latched_again();
+
+		if (kf_latch_try(kf_latch_word(q)) || kf_latch_look(kf_latch_word(q)))
+			return w;
+		if (w)
+			kf_leave(w);
+		kf_latch_wait(q);
+	}
+}
+
+/* From the last to the first: turned round, so that they are woken in their order. */
+static struct kf_waiter *kf_latch_order(struct kf_waiter *last)
+{
+	struct kf_waiter *list = NULL;
+
+	while (last) {
+		struct kf_waiter *next = last->next;
+
+		last->next = list;
+		list = last;
+		last = next;
+	}
+	return list;
+}
+
+static void kf_wake_all(struct kf_worker *w, struct kf_waiter *list)
+{
+	while (list) {
+		struct kf_waiter *next = list->next;
+
+		kf_wake_waiter(w, list);
+		list = next;
+	}
+}
+
+/**
+ * kf_unlatch_and_wake() - release a latch, then wake those who were claimed
+ * @w: as kf_latch() gave it
+ * @q: the queue; its memory may be gone once the latch is released
+ * @wakes: whom to wake, or NULL
+ */
+void kf_unlatch_and_wake(struct kf_worker *w, struct kf_wait_queue *q, struct kf_wakes *wakes)
+{
+	uintptr_t last = atomic_exchange_explicit(kf_latch_word(q), 0, memory_order_acq_rel);
+
+	if (wakes)
+		kf_wake_all(w, wakes->first);
+	if (last != KF_LATCH_HELD)
+		kf_wake_all(w, kf_latch_order((struct kf_waiter *)last));
+	if (w)
+		kf_leave(w);
+}
+
+void kf_unlatch(struct kf_worker *w, struct kf_wait_queue *q)
+{
+	kf_unlatch_and_wake(w, q, NULL);
+}
+
+/* --- the queue ---------------------------------------------------------------- */
+
+/* The pointers are written under the latch and, in kf_queue_is_unused(), read without. */
+static void kf_queue_set(void **end, struct kf_place *p)
+{
+	__atomic_store_n(end, p, __ATOMIC_RELAXED);
+}
+
+/**
+ * kf_queue_is_unused() - does nobody wait, and nobody begin to?
+ * @q: the queue
+ *
+ * Who queued a place before the caller locked what that one had unlocked is seen:
+ * it held the latch then, or has released it since, after it was in the queue.
+ */
+bool kf_queue_is_unused(struct kf_wait_queue *q)
+{
+	return !atomic_load_explicit(kf_latch_word(q), memory_order_acquire) &&
+	       !__atomic_load_n(&q->first, __ATOMIC_RELAXED);
+}
+
+void kf_queue_last_latched(struct kf_wait_queue *q, struct kf_place *p)
+{
+	p->next = NULL;
+	p->previous = q->last;
+	if (p->previous)
+		p->previous->next = p;
+	else
+		kf_queue_set(&q->first, p);
+	kf_queue_set(&q->last, p);
+	p->queued = true;
+}
+
+/* For who was first already. */
+void kf_queue_first_again_latched(struct kf_wait_queue *q, struct kf_place *p)
+{
+	p->next = q->first;
+	p->previous = NULL;
+	if (p->next)
+		p->next->previous = p;
+	else
+		kf_queue_set(&q->last, p);
+	kf_queue_set(&q->first, p);
+	p->queued = true;
+}
+
+/* Nothing, if somebody has taken it out. */
+void kf_queue_leave_latched(struct kf_wait_queue *q, struct kf_place *p)
+{
+	if (!p->queued)
+		return;
+	p->queued = false;
+	if (p->previous)
+		p->previous->next = p->next;
+	else
+		kf_queue_set(&q->first, p->next);
+	if (p->next)
+		p->next->previous = p->previous;
+	else
+		kf_queue_set(&q->last, p->previous);
+}
+
+/**
+ * kf_claim_latched() - end a wait, if nobody did
+ * @q: the queue
+ * @p: a place in it; it is taken out in any case
+ *
+ * Return: true if the waiter is the caller's now: it must be woken, once.
+ */
+bool kf_claim_latched(struct kf_wait_queue *q, struct kf_place *p)
+{
+	kf_queue_leave_latched(q, p);
+	if (!kf_settle(p->waiter, KF_WAITER_CLAIMED))
+		return false;
+	if (kf_is_checked())
+		kf_check_acquire(p->waiter);
+	p->waiter->place = p;
+	return true;
+}
+
+/**
+ * kf_claim_first_latched() - end the wait of the first who still waits
+ * @q: the queue
+ *
+ * Return: its place; NULL if there is nobody. It must be woken, once.
+ */
+struct kf_place *kf_claim_first_latched(struct kf_wait_queue *q)
+{
+	struct kf_place *p;
+
+	while ((p = q->first))
+		if (kf_claim_latched(q, p))
+			return p;
+	return NULL;
+}
+
+/* Ends the waits of all who still wait. */
+void kf_claim_all_latched(struct kf_wait_queue *q, struct kf_wakes *wakes)
+{
+	struct kf_place *p;
+
+	while ((p = kf_claim_first_latched(q)))
+		kf_wakes_add(wakes, p->waiter);
+}
