@@ -260,7 +260,7 @@ struct kfiber_worker_block {
  * @joiner: who waits for its end: KFIBER_JOIN_*, 0, or a fiber's name;
  *	compare-and-exchange
  * @value: what it returned; user space writes before DEAD
- * @link: user space's own: pools
+ * @link: user space's own: pools, fiber-local values
  * @wait_object: what it waits for, an address; user space writes
  * @wait_since: when that began; user space writes
  * @spawn_site: an address in its spawner; user space writes

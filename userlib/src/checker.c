@@ -111,9 +111,14 @@ static void kf_show_stacks(void)
 
 	if (!d)
 		return;
-	for (i = 0; i < d->fibers_end; i++)
-		if (d->checked[i].lives)
-			kf_show_stack(kf_stack_of(d, &d->fiber_blocks[i]), d->fiber_blocks[i].sp);
+	for (i = 0; i < d->fibers_end; i++) {
+		struct kfiber_fiber_block *f = &d->fiber_blocks[i];
+
+		if (!d->checked[i].lives)
+			continue;
+		kf_show_stack(kf_stack_of(d, f), f->sp);
+		__lsan_register_root_region(&f->link, sizeof(f->link));
+	}
 	kf_show_stack(d->caller.stack, d->caller.sp);
 }
 

@@ -20,7 +20,7 @@ struct kf_domain *_Atomic kf_domain;
 
 /* Held while a domain runs. */
 static pthread_mutex_t kf_running = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t kf_once = PTHREAD_ONCE_INIT;
+static pthread_once_t kf_prepared = PTHREAD_ONCE_INIT;
 
 /* The child of a fork has no fibers, no mappings of them, and no workers. */
 static void kf_forked(void)
@@ -266,7 +266,7 @@ int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg)
 		return -EINVAL;
 	if (kf_worker_self())
 		return -EPERM;
-	pthread_once(&kf_once, kf_prepare_process);
+	pthread_once(&kf_prepared, kf_prepare_process);
 	err = kf_read_config(config, &full);
 	if (err)
 		return err;

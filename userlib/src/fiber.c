@@ -213,6 +213,8 @@ void kf_exit(void *value)
 	/* Ending a plain thread is pthread_exit()'s. */
 	if (!w)
 		__builtin_trap();
+	kf_locals_end(w->current);
+	w = kf_worker_self();
 	w->current->value = (uintptr_t)value;
 	if (kf_name(w->domain, w->current) == w->domain->main_name) {
 		w->domain->main_value = (int)(intptr_t)value;
@@ -235,6 +237,7 @@ void kf_fiber_killed(void)
 {
 	struct kf_worker *w = kf_fiber_worker();
 
+	kf_locals_drop(w->current);
 	atomic_fetch_or_explicit(kf_atomic64(&w->current->word), KFIBER_KILLED,
 				 memory_order_relaxed);
 	if (kf_is_checked()) {
@@ -262,6 +265,7 @@ static kf_fiber_t kf_fiber_init(struct kf_domain *d, struct kfiber_fiber_block *
 
 	atomic_store_explicit(kf_atomic64(&f->deadline), KFIBER_NEVER, memory_order_relaxed);
 	f->value = 0;
+	f->link = 0;
 	kf_stack_prepare(d, f, fn, arg);
 	atomic_fetch_add_explicit(kf_atomic64(&d->block->live), 1, memory_order_relaxed);
 	atomic_store_explicit(kf_atomic64(&f->word), word, memory_order_release);
@@ -459,6 +463,8 @@ static int kf_collect(struct kfiber_fiber_block *f, void **value)
 
 	if (value && !err)
 		*value = (void *)(uintptr_t)f->value;
+	/* Those of one that died with its thread. */
+	kf_locals_drop(f);
 	kf_enter(w);
 	kf_recycle_critical(w, f);
 	kf_leave(w);

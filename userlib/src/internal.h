@@ -10,7 +10,8 @@
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
  *   wait.c      waiting for objects, their queues; wait.h is the map of what is
- *               built on it: mutex.c, cond.c, sem.c
+ *               built on it: mutex.c, rwlock.c, cond.c, sem.c, waitgroup.c, once.c
+ *   key.c       fiber-local values
  *   stack.c     what is known of stacks, trimming
  *   site.c      what is known of the places where fibers are spawned
  *   fault.c     the signals of faults; fault.h is the map of what belongs to it:
@@ -374,6 +375,10 @@ int kf_shift_of(size_t stack_size);
 struct kfiber_fiber_block *kf_find(struct kf_domain *d, kf_fiber_t name);
 void kf_pools_drain_critical(struct kf_worker *w);
 void kf_fiber_killed(void);
+
+/* key.c */
+void kf_locals_end(struct kfiber_fiber_block *self);
+void kf_locals_drop(struct kfiber_fiber_block *f);
 
 /* site.c */
 uint32_t kf_site_spawns(struct kf_domain *d, uintptr_t address);

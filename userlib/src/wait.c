@@ -306,6 +306,12 @@ static void kf_wake_all(struct kf_worker *w, struct kf_waiter *list)
 	}
 }
 
+/* Wakes those who were claimed, when no latch is held any more. */
+void kf_wakes_send(struct kf_wakes *wakes)
+{
+	kf_wake_all(NULL, wakes->first);
+}
+
 /**
  * kf_unlatch_and_wake() - release a latch, then wake those who were claimed
  * @w: as kf_latch() gave it

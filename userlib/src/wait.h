@@ -84,6 +84,7 @@ struct kf_worker *kf_latch(struct kf_wait_queue *q);
 struct kf_worker *kf_latched_again(void);
 void kf_unlatch(struct kf_worker *w, struct kf_wait_queue *q);
 void kf_unlatch_and_wake(struct kf_worker *w, struct kf_wait_queue *q, struct kf_wakes *wakes);
+void kf_wakes_send(struct kf_wakes *wakes);
 bool kf_queue_is_unused(struct kf_wait_queue *q);
 void kf_queue_last_latched(struct kf_wait_queue *q, struct kf_place *p);
 void kf_queue_first_again_latched(struct kf_wait_queue *q, struct kf_place *p);

@@ -184,6 +184,150 @@ int kf_sem_wait_until(kf_sem_t *s, uint64_t deadline);
  */
 int kf_sem_post(kf_sem_t *s);
 
+/**
+ * typedef kf_rwlock_t - a lock for many readers at once, or one writer
+ *
+ * In the order in which they came: who waits lets nobody pass but those who came
+ * before, so neither readers nor writers starve. So who reads must not ask to read
+ * again: a writer may have come in between, and wait for the first.
+ */
+typedef struct kf_rwlock {
+	uint32_t word;
+	struct kf_wait_queue queue;
+} kf_rwlock_t;
+
+#define KF_RWLOCK_INIT { 0, KF_WAIT_QUEUE_INIT }
+
+/**
+ * kf_rwlock_rdlock() - come in to read
+ * @l: the lock
+ *
+ * Return: 0.
+ */
+int kf_rwlock_rdlock(kf_rwlock_t *l);
+
+/**
+ * kf_rwlock_tryrdlock() - come in to read, if nobody is in the way
+ * @l: the lock
+ *
+ * Return: 0, -EBUSY.
+ */
+int kf_rwlock_tryrdlock(kf_rwlock_t *l);
+
+/**
+ * kf_rwlock_rdlock_until() - come in to read before a deadline
+ * @l: the lock
+ * @deadline: absolute, or KF_FOREVER
+ *
+ * Return: 0, -ETIMEDOUT.
+ */
+int kf_rwlock_rdlock_until(kf_rwlock_t *l, uint64_t deadline);
+
+/**
+ * kf_rwlock_wrlock() - come in to write
+ * @l: the lock
+ *
+ * Return: 0.
+ */
+int kf_rwlock_wrlock(kf_rwlock_t *l);
+
+/**
+ * kf_rwlock_trywrlock() - come in to write, if nobody is in the way
+ * @l: the lock
+ *
+ * Return: 0, -EBUSY.
+ */
+int kf_rwlock_trywrlock(kf_rwlock_t *l);
+
+/**
+ * kf_rwlock_wrlock_until() - come in to write before a deadline
+ * @l: the lock
+ * @deadline: absolute, or KF_FOREVER
+ *
+ * Return: 0, -ETIMEDOUT.
+ */
+int kf_rwlock_wrlock_until(kf_rwlock_t *l, uint64_t deadline);
+
+/**
+ * kf_rwlock_unlock() - go, whatever one came in for
+ * @l: the lock
+ *
+ * Return: 0, -EPERM (nobody is in).
+ */
+int kf_rwlock_unlock(kf_rwlock_t *l);
+
+/**
+ * typedef kf_waitgroup_t - a count of what is still to be done
+ *
+ * Add before what is counted begins, so in general before kf_spawn().
+ */
+typedef struct kf_waitgroup {
+	uint32_t word;
+	struct kf_wait_queue queue;
+} kf_waitgroup_t;
+
+#define KF_WAITGROUP_INIT { 0, KF_WAIT_QUEUE_INIT }
+
+/**
+ * kf_waitgroup_add() - count up, or down
+ * @g: the wait group
+ * @n: by how much
+ *
+ * At 0 all waits end. Those that begin afterwards wait for what is added then.
+ *
+ * Return: 0; -EINVAL (more was done than there was), -EOVERFLOW (2^31): then the
+ * count is as it was.
+ */
+int kf_waitgroup_add(kf_waitgroup_t *g, int n);
+
+/**
+ * kf_waitgroup_done() - count one down
+ * @g: the wait group
+ *
+ * Return: 0, -EINVAL (it was 0).
+ */
+int kf_waitgroup_done(kf_waitgroup_t *g);
+
+/**
+ * kf_waitgroup_wait() - wait until the count is 0
+ * @g: the wait group
+ *
+ * Return: 0.
+ */
+int kf_waitgroup_wait(kf_waitgroup_t *g);
+
+/**
+ * kf_waitgroup_wait_until() - the same, until a deadline
+ * @g: the wait group
+ * @deadline: absolute, or KF_FOREVER
+ *
+ * Return: 0, -ETIMEDOUT.
+ */
+int kf_waitgroup_wait_until(kf_waitgroup_t *g, uint64_t deadline);
+
+/**
+ * typedef kf_once_t - what is done by the first who comes
+ */
+typedef struct kf_once {
+	uint32_t word;
+	uint64_t runner;
+	struct kf_wait_queue queue;
+} kf_once_t;
+
+#define KF_ONCE_INIT { 0, 0, KF_WAIT_QUEUE_INIT }
+
+/**
+ * kf_once() - see to it that a function has been called, once
+ * @o: which time this is
+ * @fn: the function
+ *
+ * Who comes while it runs waits until it has returned. If its fiber ends in it, by
+ * kf_exit() or a fault, they wait for ever.
+ *
+ * Return: 0; -EDEADLK (called by @fn itself), -EINVAL (no function).
+ */
+int kf_once(kf_once_t *o, void (*fn)(void));
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus
