@@ -160,7 +160,7 @@ static int time_out(void *arg)
 	uint64_t begin = kf_now();
 
 	kf_waitgroup_add(&g, 1);
-	if (kf_waitgroup_wait_until(&g, begin + 10 * MS) != -ETIMEDOUT || kf_now() < begin + 10 * MS)
+	if (kf_waitgroup_wait_until(&g, begin + 9 * MS) != -ETIMEDOUT || kf_now() < begin + 9 * MS)
 		return 1;
 	if (kf_waitgroup_done(&g) || kf_waitgroup_wait_until(&g, 0))
 		return 2;

@@ -10,7 +10,8 @@
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
  *   wait.c      waiting for objects, their queues; wait.h is the map of what is
- *               built on it: mutex.c, rwlock.c, cond.c, sem.c, waitgroup.c, once.c
+ *               built on it: mutex.c, rwlock.c, cond.c, sem.c, waitgroup.c, once.c,
+ *               chan.c, select.c
  *   key.c       fiber-local values
  *   stack.c     what is known of stacks, trimming
  *   site.c      what is known of the places where fibers are spawned

@@ -76,7 +76,8 @@ static bool kf_mutex_take_latched(kf_mutex_t *m, bool woken)
 	return !(old & KF_MUTEX_LOCKED);
 }
 
-static int kf_mutex_lock_slowly(kf_mutex_t *m, uint64_t deadline)
+/* Out of line, so that taking a free lock saves no registers. */
+static __attribute__((noinline)) int kf_mutex_lock_slowly(kf_mutex_t *m, uint64_t deadline)
 {
 	struct kf_wait_queue *q = &m->queue;
 	struct kf_waiter me;
@@ -179,16 +180,12 @@ static bool kf_mutex_pass(kf_mutex_t *m)
 	return passed;
 }
 
-int kf_mutex_unlock(kf_mutex_t *m)
+static __attribute__((noinline)) int kf_mutex_unlock_slowly(kf_mutex_t *m)
 {
 	_Atomic uint32_t *word = kf_mutex_word(m);
-	uint32_t old = KF_MUTEX_LOCKED;
+	uint32_t old = atomic_load_explicit(word, memory_order_relaxed);
 
-	if (kf_is_checked())
-		kf_check_release(m);
-	while (!atomic_compare_exchange_weak_explicit(word, &old, old & ~KF_MUTEX_LOCKED,
-						      memory_order_release,
-						      memory_order_relaxed)) {
+	do {
 		while (old & KF_MUTEX_LOCKED && old & KF_MUTEX_WAITERS) {
 			if (kf_mutex_pass(m))
 				return 0;
@@ -196,6 +193,20 @@ int kf_mutex_unlock(kf_mutex_t *m)
 		}
 		if (!(old & KF_MUTEX_LOCKED))
 			return -EPERM;
-	}
+	} while (!atomic_compare_exchange_weak_explicit(word, &old, old & ~KF_MUTEX_LOCKED,
+							memory_order_release,
+							memory_order_relaxed));
 	return 0;
+}
+
+int kf_mutex_unlock(kf_mutex_t *m)
+{
+	uint32_t locked = KF_MUTEX_LOCKED;
+
+	if (kf_is_checked())
+		kf_check_release(m);
+	if (atomic_compare_exchange_strong_explicit(kf_mutex_word(m), &locked, 0,
+						    memory_order_release, memory_order_relaxed))
+		return 0;
+	return kf_mutex_unlock_slowly(m);
 }

@@ -44,7 +44,7 @@ static void kf_once_end(kf_once_t *o)
 		kf_unlatch(w, &o->queue);
 		running = KF_ONCE_RUNNING;
 	}
-	kf_wakes_send(&wakes);
+	kf_wakes_send(NULL, &wakes);
 }
 
 /* Return: false if it is not RUNNING any more. */

@@ -306,33 +306,44 @@ static void kf_wake_all(struct kf_worker *w, struct kf_waiter *list)
 	}
 }
 
-/* Wakes those who were claimed, when no latch is held any more. */
-void kf_wakes_send(struct kf_wakes *wakes)
+/* Releases a latch and stays in the critical section, for who has another one. */
+void kf_unlatch_only(struct kf_worker *w, struct kf_wait_queue *q)
 {
-	kf_wake_all(NULL, wakes->first);
+	uintptr_t last = atomic_exchange_explicit(kf_latch_word(q), 0, memory_order_acq_rel);
+
+	if (last != KF_LATCH_HELD)
+		kf_wake_all(w, kf_latch_order((struct kf_waiter *)last));
+}
+
+/**
+ * kf_wakes_send() - wake those who were claimed
+ * @w: the caller's worker if it is in a critical section, else NULL
+ * @wakes: the latches with which they were claimed are released
+ */
+void kf_wakes_send(struct kf_worker *w, struct kf_wakes *wakes)
+{
+	kf_wake_all(w, wakes->first);
 }
 
 /**
  * kf_unlatch_and_wake() - release a latch, then wake those who were claimed
  * @w: as kf_latch() gave it
  * @q: the queue; its memory may be gone once the latch is released
- * @wakes: whom to wake, or NULL
+ * @wakes: whom to wake
  */
 void kf_unlatch_and_wake(struct kf_worker *w, struct kf_wait_queue *q, struct kf_wakes *wakes)
 {
-	uintptr_t last = atomic_exchange_explicit(kf_latch_word(q), 0, memory_order_acq_rel);
-
-	if (wakes)
-		kf_wake_all(w, wakes->first);
-	if (last != KF_LATCH_HELD)
-		kf_wake_all(w, kf_latch_order((struct kf_waiter *)last));
+	kf_unlatch_only(w, q);
+	kf_wakes_send(w, wakes);
 	if (w)
 		kf_leave(w);
 }
 
 void kf_unlatch(struct kf_worker *w, struct kf_wait_queue *q)
 {
-	kf_unlatch_and_wake(w, q, NULL);
+	kf_unlatch_only(w, q);
+	if (w)
+		kf_leave(w);
 }
 
 /* --- the queue ---------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #ifndef KFIBER_KFIBER_H
 #define KFIBER_KFIBER_H
 
+#include <kfiber/chan.h>
 #include <kfiber/key.h>
 #include <kfiber/sync.h>
 #include <stddef.h>

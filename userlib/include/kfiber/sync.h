@@ -3,11 +3,12 @@
  * Locks and the like, for fibers and plain threads in any mixture.
  *
  * All are made by their initialiser, or by being all zero; nothing is allocated and
- * nothing has to be destroyed. Memory that an object lies in may be freed as soon
- * as no call of it goes on or will be made: right after the unlock, the wait or the
- * post that tells its caller so. They belong to one process: not to be shared with
- * another, not to be copied, and after a fork the child may use only those that
- * nobody waited for or held.
+ * nothing has to be destroyed. Memory that an object lies in may be freed as soon as
+ * nobody needs the object any more: right after the unlock or the wait that shows it.
+ * Calls of others that have done their part do not touch it.
+ *
+ * They belong to one process: not to be shared with another, not to be copied, and
+ * after a fork the child may use only those that nobody waited for or held.
  *
  * A fiber waits parked, without a thread; a plain thread waits in the kernel (by
  * futex). Calls that need not wait make no system call. Those that wake make one
