@@ -269,6 +269,31 @@ TEST_F(processors, close_ends_all_waits)
 	ASSERT_EQ(0, run(variant->n, close_on_waiters, NULL));
 }
 
+/* Who waits to send is before who comes when there is room. */
+static int keep_order(void *arg)
+{
+	kf_chan_t *c = kf_chan_create(sizeof(long), 1);
+	kf_fiber_t sender;
+	long value = 4;
+
+	kf_chan_send(c, &value);
+	if (kf_spawn(&sender, NULL, send_one, c))
+		return 1;
+	kf_sleep(5 * MS);
+	if (kf_chan_recv(c, &value) || value != 4)
+		return 2;
+	if (kf_chan_trysend(c, &value) != -EAGAIN)
+		return 3;
+	if (kf_chan_recv(c, &value) || value != 5)
+		return 4;
+	return kf_join(sender, NULL) || kf_chan_destroy(c) ? 5 : 0;
+}
+
+TEST_F(processors, senders_do_not_overtake)
+{
+	ASSERT_EQ(0, run(variant->n, keep_order, NULL));
+}
+
 static int time_out(void *arg)
 {
 	kf_chan_t *c = kf_chan_create(sizeof(long), 0);

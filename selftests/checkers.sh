@@ -83,6 +83,8 @@ check_tsan()
 
 	is_silent tsan "${program[@]}" clean
 	finds tsan 'ThreadSanitizer: data race' count_unlocked counts "${program[@]}" race
+	finds tsan 'ThreadSanitizer: data race' count_as_reader reads_and_writes \
+		"${program[@]}" race_of_readers
 	finds tsan 'ThreadSanitizer: heap-use-after-free' use_freed_memory use_after_free \
 		"${program[@]}" use_after_free
 }

@@ -296,7 +296,8 @@ static int wait_for_many(void *arg)
 	if (kf_spawn(&closer, NULL, close_later, c[505]))
 		return 1;
 	went = kf_select(cases, MANY, KF_FOREVER);
-	if (went != 505 || cases[went].result != -EPIPE || kf_join(closer, NULL))
+	if (went < 0 || cases[went].chan != c[505] || cases[went].result != -EPIPE ||
+	    kf_join(closer, NULL))
 		return 2;
 	for (i = 0; i < MANY; i++)
 		if (kf_chan_destroy(c[i]))

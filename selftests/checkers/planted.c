@@ -137,6 +137,121 @@ static void *detached(void *arg)
 	return NULL;
 }
 
+/* What objects order, each for a number of its own; plain threads come in, too. */
+#define USERS 6
+
+static kf_mutex_t mutex = KF_MUTEX_INIT;
+static kf_rwlock_t rwlock = KF_RWLOCK_INIT;
+static kf_cond_t cond = KF_COND_INIT;
+static kf_sem_t sem = KF_SEM_INIT(1);
+static kf_once_t once = KF_ONCE_INIT;
+static int by_mutex, by_rwlock, by_cond, by_sem, by_once;
+
+static void set_once(void)
+{
+	by_once = 1;
+}
+
+static void *use_objects(void *arg)
+{
+	kf_waitgroup_t *all = arg;
+	int seen;
+
+	kf_once(&once, set_once);
+	seen = by_once;
+	kf_mutex_lock(&mutex);
+	by_mutex++;
+	kf_yield();
+	kf_mutex_unlock(&mutex);
+	kf_sem_wait(&sem);
+	by_sem++;
+	kf_sem_post(&sem);
+	kf_rwlock_rdlock(&rwlock);
+	seen += by_rwlock < 0;
+	kf_rwlock_unlock(&rwlock);
+	kf_rwlock_wrlock(&rwlock);
+	by_rwlock++;
+	kf_rwlock_unlock(&rwlock);
+	kf_mutex_lock(&mutex);
+	by_cond++;
+	kf_cond_broadcast(&cond);
+	while (by_cond % USERS)
+		kf_cond_wait(&cond, &mutex);
+	kf_mutex_unlock(&mutex);
+	kf_waitgroup_done(all);
+	return (void *)(long)seen;
+}
+
+/* A value and what it points to. */
+static void *send_texts(void *arg)
+{
+	kf_chan_t **c = arg;
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		char *text = strdup("sent");
+		struct kf_case cases[] = { KF_SEND(c[0], &text), KF_SEND(c[1], &text) };
+
+		if (i % 2)
+			kf_chan_send(c[i % 4 / 2], &text);
+		else
+			kf_select(cases, 2, KF_FOREVER);
+	}
+	return (void *)1;
+}
+
+static int receive_texts(kf_chan_t **c, int n)
+{
+	struct kf_case cases[2];
+	int bad = 0;
+	char *text;
+
+	for (; n > 0; n--) {
+		cases[0] = (struct kf_case)KF_RECV(c[0], &text);
+		cases[1] = (struct kf_case)KF_RECV(c[1], &text);
+		kf_select(cases, 2, KF_FOREVER);
+		bad += strcmp(text, "sent") != 0;
+		free(text);
+	}
+	return bad;
+}
+
+static int share(void)
+{
+	kf_chan_t *c[] = { kf_chan_create(sizeof(char *), 0), kf_chan_create(sizeof(char *), 2) };
+	kf_waitgroup_t all = KF_WAITGROUP_INIT;
+	pthread_t thread, sender;
+	kf_fiber_t fibers[USERS];
+	int i, bad;
+
+	kf_waitgroup_add(&all, USERS);
+	pthread_create(&thread, NULL, use_objects, &all);
+	pthread_create(&sender, NULL, send_texts, c);
+	for (i = 1; i < USERS; i++)
+		kf_spawn(&fibers[i], NULL, use_objects, &all);
+	kf_spawn(&fibers[0], NULL, send_texts, c);
+	kf_waitgroup_wait(&all);
+	bad = by_mutex % USERS + by_sem % USERS + by_rwlock % USERS + by_cond % USERS;
+	bad += receive_texts(c, 20);
+	for (i = 0; i < USERS; i++)
+		kf_join(fibers[i], NULL);
+	pthread_join(thread, NULL);
+	pthread_join(sender, NULL);
+	kf_chan_destroy(c[0]);
+	kf_chan_destroy(c[1]);
+	return bad;
+}
+
+/* What is a fiber's own. */
+static kf_key_t own;
+
+static void *owns(void *arg)
+{
+	kf_setspecific(own, strdup("own"));
+	kf_yield();
+	return (void *)(long)!strcmp(kf_getspecific(own), "own");
+}
+
 static int hand_over(void *(*give)(void *), pthread_t *thread)
 {
 	struct kf_attr alone = { .size = sizeof(alone), .flags = KF_DETACHED };
@@ -168,7 +283,7 @@ static int hand_over(void *(*give)(void *), pthread_t *thread)
 static int clean(void *arg)
 {
 	static void *(*const kinds[])(void *) = {
-		deep, end_in_the_middle, jumps, sleeps, blocks, deep,
+		deep, end_in_the_middle, jumps, sleeps, blocks, owns,
 	};
 	const size_t nr_kinds = sizeof(kinds) / sizeof(kinds[0]);
 	struct kf_attr large = { .size = sizeof(large), .stack_size = 1 << 20 };
@@ -177,6 +292,7 @@ static int clean(void *arg)
 	long round, i;
 	void *value;
 
+	kf_key_create(&own, free);
 	for (round = 0; round < ROUNDS; round++) {
 		for (i = 0; i < FIBERS; i++)
 			if (kf_spawn(&fibers[i], i % 5 ? NULL : &large,
@@ -187,6 +303,8 @@ static int clean(void *arg)
 				return 2;
 		if (hand_over(give_baton, NULL) || hand_over(give_from_thread, &thread))
 			return 3;
+		if (share())
+			return 4;
 	}
 	return 0;
 }
@@ -196,6 +314,8 @@ static void *parks_with_memory(void *arg)
 {
 	char *volatile memory = strdup("known");
 
+	kf_setspecific(own, strdup("known to the fiber"));
+	kf_waitgroup_done(arg);
 	kf_park(KF_FOREVER);
 	free(memory);
 	return NULL;
@@ -204,13 +324,17 @@ static void *parks_with_memory(void *arg)
 /* Nothing is lost: everything that was allocated is known to some stack. */
 static int exits(void *arg)
 {
+	static kf_waitgroup_t parking = KF_WAITGROUP_INIT;
 	char *volatile memory = strdup("known too");
 	kf_fiber_t fibers[FIBERS];
 	int i;
 
+	kf_key_create(&own, free);
+	kf_waitgroup_add(&parking, FIBERS);
 	for (i = 0; i < FIBERS; i++)
-		if (kf_spawn(&fibers[i], NULL, parks_with_memory, NULL))
+		if (kf_spawn(&fibers[i], NULL, parks_with_memory, &parking))
 			return 1;
+	kf_waitgroup_wait(&parking);
 	kf_sleep(10 * MS);
 	exit(memory ? 0 : 1);
 }
@@ -338,6 +462,33 @@ static int race(void *arg)
 	return shared_counter != 2;
 }
 
+/* A lock that both may have at once orders nothing. */
+static kf_rwlock_t readers = KF_RWLOCK_INIT;
+
+static NEVER_INLINE void count_as_reader(void)
+{
+	shared_counter++;
+}
+
+static void *reads_and_writes(void *arg)
+{
+	kf_rwlock_rdlock(&readers);
+	count_as_reader();
+	kf_rwlock_unlock(&readers);
+	return NULL;
+}
+
+static int race_of_readers(void *arg)
+{
+	kf_fiber_t fibers[2];
+
+	kf_spawn(&fibers[0], NULL, reads_and_writes, NULL);
+	kf_spawn(&fibers[1], NULL, reads_and_writes, NULL);
+	kf_join(fibers[0], NULL);
+	kf_join(fibers[1], NULL);
+	return shared_counter != 2;
+}
+
 static NEVER_INLINE int branch_on_nothing(volatile int *number)
 {
 	return *number ? 1 : 2;
@@ -393,6 +544,7 @@ static const struct {
 	{ "use_after_return", use_after_return, 2 },
 	{ "undefined", undefined, 2 },
 	{ "race", race, 1 },
+	{ "race_of_readers", race_of_readers, 1 },
 	{ "uninitialised", uninitialised, 2 },
 };
 

@@ -22,6 +22,11 @@
  *   the end    before kf_run's return          at the domain
  *   the end    before the beginning of the     at the block
  *              next fiber on the same stack
+ *   unlock     before lock's return            at the mutex
+ *   and so on  of the other objects            at the object; of a lock for
+ *              readers and writers             readers at its queue
+ *   send       before recv's return, and the   at the waiter, or at the value's
+ *              other way round                 place in the channel
  *
  * The last is no promise to anybody, but without it two fibers that use the same
  * stack in turn would race for it.

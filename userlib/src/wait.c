@@ -125,6 +125,9 @@ void kf_waiter_init(struct kf_waiter *me)
 	atomic_store_explicit(&me->woken, 0, memory_order_relaxed);
 	me->place = NULL;
 	me->result = 0;
+	/* What the caller wrote is there for whoever finds it in a queue. */
+	if (kf_is_checked())
+		kf_check_release(me);
 }
 
 /* Return: false if another was first. */
@@ -170,8 +173,6 @@ int kf_await(struct kf_waiter *me, void *object, uint64_t deadline)
 {
 	int err;
 
-	if (kf_is_checked())
-		kf_check_release(me);
 	err = kf_await_wake(me, object, deadline);
 	if (err && kf_settle(me, KF_WAITER_GAVE_UP))
 		return err;
