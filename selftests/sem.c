@@ -205,7 +205,7 @@ static int call(void *arg)
 TEST(a_unit_to_and_fro_on_one_processor_takes_no_system_call)
 {
 	mlockall(MCL_CURRENT);
-	ASSERT_EQ(0, run(1, call, NULL));
+	ASSERT_EQ(0, run_without_slices(1, call, NULL));
 }
 
 TEST_HARNESS_MAIN
