@@ -145,11 +145,12 @@ static bool kf_worker_spare_outside(struct kf_worker *w)
 
 /*
  * The fiber that went found nothing to run after it, but may have woken somebody by
- * going: the one that joins it. Return: false if the module is to be asked.
+ * going: the one that joins it. Return: false if the module is to be asked: there is
+ * nobody, or it is the turn of somebody else.
  */
 static bool kf_worker_pick(struct kf_worker *w, kf_fiber_t *name)
 {
-	if (!kf_holds_processor(w) || w->arm)
+	if (!kf_holds_processor(w) || w->arm || w->offer)
 		return false;
 	return kf_pick_critical(w, name) == KF_PICKED;
 }
