@@ -58,7 +58,8 @@
  * and go, and for a slice more: it costs a call at most every slice. The kernel's own ways
  * to wait (timers, waiters) start it under domain.lock. So does whoever is given a
  * processor while somebody waits: between two holders a processor is nobody's, and
- * a tick that looks twice just then stops.
+ * a tick that looks just then finds nobody. selftests/models/tick.pml is a model of
+ * this.
  *
  * The tick is a soft timer: task_work_add() may allocate (KASAN notes who called
  * it), so it is not for hard interrupts nor for under a raw lock. Between the
