@@ -61,6 +61,8 @@
  * a tick that looks just then finds nobody. selftests/models/tick.pml is a model of
  * this.
  *
+ * Who holds what, with preemption, is in selftests/models/processor.pml too.
+ *
  * The tick is a soft timer: task_work_add() may allocate (KASAN notes who called
  * it), so it is not for hard interrupts nor for under a raw lock. Between the
  * decision, under domain.lock, and the call the worker may leave:

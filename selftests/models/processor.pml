@@ -9,11 +9,12 @@
  *				kf_sched_take_idle, kf_sched_release, kf_sched_detach
  *	kmod/worker.c		kf_worker_sleep, kf_worker_wait, kf_worker_next,
  *				kf_worker_acquire
- *	userlib/src		kf_enter, kf_leave, kf_acquire
+ *	kmod/preempt.c		kf_preempt_self
+ *	userlib/src		kf_enter, kf_leave, kf_acquire, kf_make_up_for_slice
  *
  * Workers come from NEXT with a fiber. In user mode each sleeps (a system call or
- * a page fault), is preempted, enters a critical section and sleeps in that too,
- * asks NEXT for more, or dies. Signals come at any moment and end a sleep in the
+ * a page fault), is switched out and in, is told that its slice is over, enters a
+ * critical section where all of this happens too, asks NEXT for more, or dies. Signals come at any moment and end a sleep in the
  * module. What the notifier does is put between any two steps of user mode.
  *
  * Properties:
@@ -41,6 +42,11 @@
  *	WRONG_NO_IDLE_CHECK	a waiter neither looks for an idle one nor dispatches
  *	WRONG_RELEASE_SILENT	no irq_work after a release
  *	WRONG_DEATH_KEEPS	who dies gives nothing back
+ *	WRONG_PREEMPT_CRITICAL	a slice ends in a critical section
+ *	WRONG_PREEMPT_REMOTE	the tick takes the processor itself, having seen that its
+ *				worker is in no critical section
+ *	WRONG_PREEMPT_SILENT	who is preempted does not dispatch
+ *	WRONG_PREEMPT_STAYS	a signal ends the wait, the worker stays in the list
  */
 
 #ifndef NP
@@ -59,17 +65,22 @@
 #define SIGNALS	1
 #endif
 
+/* Slices that end. */
+#ifndef SLICES
+#define SLICES	0
+#endif
+
 #define NONE	NP
 #define NOBODY	NW
 
 byte holder[NP];
 byte processor[NW];
-bool spare[NW], waiter[NW];
+bool spare[NW], waiter[NW], preempted[NW], mark[NW];
 bool critical[NW], lost[NW], task_work[NW], excused[NW], dead[NW];
 bool inside[NP];		/* somebody uses its block */
-byte nr_idle, nr_spares, nr_waiters;
+byte nr_idle, nr_spares, nr_waiters, nr_preempted;
 bool waiters_turn, irq_work;
-byte work = WORK, signals = SIGNALS;
+byte work = WORK, signals = SIGNALS, slices = SLICES;
 byte began;
 
 inline assign(w, p)
@@ -95,6 +106,7 @@ inline unlist(w)
 	if
 	:: spare[w] -> spare[w] = false; nr_spares--
 	:: waiter[w] -> waiter[w] = false; nr_waiters--
+	:: preempted[w] -> preempted[w] = false; nr_preempted--
 	:: else
 	fi
 }
@@ -132,6 +144,8 @@ inline dispatch(x, p)
 			:: nr_idle && nr_spares && work && !(nr_waiters && waiters_turn) ->
 				choose(spare[0], spare[1], spare[2], x);
 				waiters_turn = true
+			:: nr_idle && nr_preempted && !nr_waiters && !(nr_spares && work) ->
+				choose(preempted[0], preempted[1], preempted[2], x)
 			:: else -> break
 			fi;
 			choose_idle(p);
@@ -219,6 +233,47 @@ inline wait_as_waiter(w, x, p, ok)
 	fi
 }
 
+/* The task work of a slice that is over. Others run, if there are any. */
+inline slice_over(w, x, p, ok)
+{
+	if
+#ifndef WRONG_PREEMPT_CRITICAL
+	:: critical[w] -> mark[w] = true
+#endif
+#ifdef WRONG_PREEMPT_CRITICAL
+	:: processor[w] != NONE ->
+#else
+	:: !critical[w] && processor[w] != NONE ->
+#endif
+		atomic { unassign(w); preempted[w] = true; nr_preempted++ };
+#ifndef WRONG_PREEMPT_SILENT
+		dispatch(x, p);
+#endif
+		if
+		:: processor[w] != NONE
+		:: atomic { processor[w] == NONE && signals > 0 -> signals-- };
+			atomic {
+#ifndef WRONG_PREEMPT_STAYS
+				unlist(w);
+#endif
+				lost[w] = (processor[w] == NONE);
+				excused[w] = (excused[w] || lost[w])
+			}
+		fi
+	:: else
+	fi
+}
+
+/* kf_leave() */
+inline leave(w, x, p, ok)
+{
+	critical[w] = false;
+	if
+	:: mark[w] -> mark[w] = false; slice_over(w, x, p, ok)
+	:: else
+	fi
+}
+
 /* On the way back to user mode. */
 inline return_to_user(w, x, p, ok)
 {
@@ -246,6 +301,9 @@ inline maybe_switched(w, x, p, ok)
 		:: switched_in(w, p)
 		fi;
 		return_to_user(w, x, p, ok)
+#if SLICES > 0
+	:: atomic { slices > 0 -> slices-- }; slice_over(w, x, p, ok)
+#endif
 	fi
 }
 
@@ -333,9 +391,15 @@ end_spare:
 	od;
 
 	use_processor(w, x, p, ok);		/* the switch to the fiber */
-	critical[w] = false;
+	leave(w, x, p, ok);
 
 user:
+#if SLICES > 0
+	if
+	:: atomic { slices > 0 -> slices-- }; slice_over(w, x, p, ok)
+	:: skip
+	fi;
+#endif
 	assert(processor[w] != NONE || excused[w]);
 	if
 	:: steps == 0 -> goto dies
@@ -347,7 +411,7 @@ user:
 		use_processor(w, x, p, ok);
 		if
 		:: goto next
-		:: critical[w] = false; goto user
+		:: leave(w, x, p, ok); goto user
 		fi
 	fi;
 
@@ -370,6 +434,7 @@ dies:
 		lost[w] = false;
 		task_work[w] = false;
 		excused[w] = false;
+		mark[w] = false;
 		dead[w] = true
 	}
 	dispatch(x, p);
@@ -384,6 +449,25 @@ end:
 	:: irq_work -> irq_work = false; dispatch(x, p)
 	od
 }
+
+#ifdef WRONG_PREEMPT_REMOTE
+proctype remote()
+{
+	byte x, p;
+
+	atomic { processor[0] != NONE && !critical[0] -> skip };
+	atomic {
+		if
+		:: processor[0] != NONE && !spare[0] ->
+			unassign(0);
+			preempted[0] = true;
+			nr_preempted++
+		:: else
+		fi
+	}
+	dispatch(x, p)
+}
+#endif
 
 init {
 	byte p;
@@ -400,11 +484,15 @@ init {
 		:: else -> break
 		od;
 		p = 0;
-		run irq()
+		run irq();
+#ifdef WRONG_PREEMPT_REMOTE
+		run remote()
+#endif
 	}
 	timeout;
 	d_step {
 		assert(nr_waiters == 0);
+		assert(nr_preempted == 0);
 		assert(!(nr_idle && nr_spares && work));
 		do
 		:: p < NP ->
