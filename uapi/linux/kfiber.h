@@ -342,7 +342,8 @@ struct kfiber_query {
 /*
  * struct kfiber_setup.flags: a worker that has lost its processor goes on without
  * one when it comes back from its sleep, as after a signal. For processes whose
- * threads wait for each other before every instruction (valgrind): what holds up
+ * threads wait for each other before every instruction (valgrind), or spin for locks
+ * of their own in critical sections (sanitizers): what holds up
  * one of them holds up those that have processors.
  */
 #define KFIBER_SETUP_NO_HOLD	(1u << 0)

@@ -155,11 +155,13 @@ unsigned int kf_check_max_fibers(unsigned int usual)
 
 /*
  * Valgrind runs one thread at a time, under a lock. A thread that the module holds
- * back on its return from a call has that lock.
+ * back on its return from a call has that lock. Sanitizers have spinning locks in
+ * what they are told by critical sections; a thread that is held back, or whose slice
+ * is over, may have one, and whoever spins there keeps the processor.
  */
 uint32_t kf_check_setup_flags(void)
 {
-	return kf_checkers & KF_VALGRIND ? KFIBER_SETUP_NO_HOLD : 0;
+	return kf_checkers ? KFIBER_SETUP_NO_HOLD : 0;
 }
 
 int kf_check_open(struct kf_domain *d)
