@@ -12,7 +12,7 @@ SOVERSION := 0
 
 KERNEL	?= 6.12
 # What `make modules` and `make check` are about.
-KERNELS	?= 6.12 6.1 6.12-rt debug
+KERNELS	?= 6.12 6.1
 ARCH	?= $(shell uname -m)
 PREFIX	?= /usr/local
 LIBDIR	?= $(PREFIX)/lib

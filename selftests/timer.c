@@ -67,8 +67,8 @@ static int many_sleepers(void *arg)
 	kf_stats(&stats);
 	if (stats.timers < FIBERS)
 		return -2;
-	/* Who sleeps holds no thread. */
-	if (stats.workers_peak > stats.processors + 3)
+	/* Who sleeps holds no thread; who is preempted on a slow machine does. */
+	if (stats.workers_peak > stats.processors + 3 + stats.preemptions)
 		return -3;
 	return bad;
 }
@@ -172,7 +172,7 @@ TEST(waits_with_a_far_deadline_make_no_call)
 {
 	/* A page of this program that has to be read blocks, and that is a call. */
 	mlockall(MCL_CURRENT);
-	ASSERT_EQ(0, run(1, repeated_timeouts, NULL));
+	ASSERT_EQ(0, run_without_slices(1, repeated_timeouts, NULL));
 }
 
 TEST_HARNESS_MAIN
