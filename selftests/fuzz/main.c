@@ -17,8 +17,11 @@
 #include "run.h"
 #include "track.h"
 
-/* What the corpus must reach of the module's functions, lest it goes stale. */
-#define REACHED_PERCENT 70
+/*
+ * What the corpus must reach of the module's functions, lest it goes stale. Of those
+ * 145 some 40 run where KCOV does not see them: in timers, work items, sched_out.
+ */
+#define REACHED_PERCENT 65
 
 struct options {
 	unsigned long programs;
