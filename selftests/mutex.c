@@ -190,7 +190,8 @@ static int unpark_who_waits(void *arg)
 	kf_mutex_lock(&m);
 	if (kf_spawn(&waiter, NULL, lock_with_permit, &m))
 		return 1;
-	kf_sleep(5 * MS);
+	while (!__atomic_load_n(&m.queue.first, __ATOMIC_ACQUIRE))
+		kf_sleep(MS);
 	if (kf_unpark(waiter))
 		return 2;
 	kf_sleep(5 * MS);
