@@ -156,7 +156,6 @@ static struct preempt_ops kf_preempt_ops = {
 static void kf_task_work(struct callback_head *head)
 {
 	struct kf_worker *w = container_of(head, struct kf_worker, work);
-
 	bool leaves = atomic_xchg(&w->work_queued, 0) == KF_WORK_LEAVES;
 
 	kf_delay_sleep(KF_DELAY_TASK_WORK);

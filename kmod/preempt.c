@@ -55,11 +55,11 @@
  * A fence would be a third of the time of a switch.
  *
  * So the tick runs for as long as it finds somebody waiting, or fibers that come
- * and go, and for a slice more: it costs a call at most every slice. The kernel's own ways
- * to wait (timers, waiters) start it under domain.lock. So does whoever is given a
- * processor while somebody waits: between two holders a processor is nobody's, and
- * a tick that looks just then finds nobody. selftests/models/tick.pml is a model of
- * this.
+ * and go, and for a slice more: it costs a call at most every slice. The kernel's
+ * own ways to wait (timers, waiters) start it under domain.lock. So does whoever is
+ * given a processor while somebody waits: between two holders a processor is
+ * nobody's, and a tick that looks just then finds nobody. selftests/models/tick.pml
+ * is a model of this.
  *
  * Who holds what, with preemption, is in selftests/models/processor.pml too.
  *
@@ -159,7 +159,7 @@ static void kf_offer_all_locked(struct kf_domain *d, const struct kf_tick_look *
 		WRITE_ONCE(d->processors[i].block->offer, KFIBER_OFFER_ALL);
 }
 
-/* Return: the worker whose processor this is if it is to be told that it has had it for long. */
+/* Return: the worker that is to be told that it has had its slice, or NULL. */
 static struct kf_worker *kf_tick_processor_locked(struct kf_domain *d, struct kf_processor *p,
 						  struct kf_tick_look *look)
 {
@@ -177,7 +177,7 @@ static struct kf_worker *kf_tick_processor_locked(struct kf_domain *d, struct kf
 	look->busy |= found != KF_LOOK_QUIET;
 	if (found != KF_LOOK_OVER)
 		return NULL;
-	w->preempt = true;
+	WRITE_ONCE(w->preempt, true);
 	w->preempt_dispatches = dispatches;
 	return atomic_xchg(&w->work_queued, 1) ? NULL : w;
 }
@@ -247,7 +247,7 @@ static bool kf_preempt_is_due(struct kf_worker *w, bool critical)
 	p = w->processor;
 	due = w->preempt && p && READ_ONCE(p->block->ticks) == w->preempt_dispatches &&
 	      kf_is_awaited_locked(d, p);
-	w->preempt = due && critical;
+	WRITE_ONCE(w->preempt, due && critical);
 	if (due && !critical)
 		d->preemptions++;
 	raw_spin_unlock_irq(&d->lock);

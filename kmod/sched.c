@@ -14,8 +14,8 @@
  *   any    --- dies, detaches ------->  gone
  *
  * Only a thread itself gives its processor away; others only give one to a
- * thread that sleeps in the module (SPARE, WAITER, PREEMPTED). So a thread that runs knows
- * what it holds without a lock.
+ * thread that sleeps in the module (SPARE, WAITER, PREEMPTED). So a thread that
+ * runs knows what it holds without a lock.
  *
  * Work is never left while a processor is idle and a worker sleeps. Local
  * queues are filled in user space without the lock, so the last worker to go to
