@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "processors.h"
 #include "run.h"
 #include "slow.h"
 
@@ -54,38 +55,6 @@ static int join_many(void *arg)
 		sum += (long)value == i;
 	}
 	return sum;
-}
-
-FIXTURE(processors)
-{
-};
-
-FIXTURE_VARIANT(processors)
-{
-	unsigned int n;
-};
-
-FIXTURE_VARIANT_ADD(processors, one)
-{
-	.n = 1,
-};
-
-FIXTURE_VARIANT_ADD(processors, two)
-{
-	.n = 2,
-};
-
-FIXTURE_VARIANT_ADD(processors, more_than_cpus)
-{
-	.n = 7,
-};
-
-FIXTURE_SETUP(processors)
-{
-}
-
-FIXTURE_TEARDOWN(processors)
-{
 }
 
 TEST_F(processors, every_value_is_joined)

@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "deep.h"
+#include "file.h"
 #include "run.h"
 
 #define KIB 1024ul
@@ -25,16 +27,6 @@
 #define PARAMETER "/sys/module/kfiber/parameters/"
 #define CGROUP "/sys/fs/cgroup/kfiber-limits"
 #define NOBODY 65534
-
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
 
 static void read_file(const char *path, char *text, size_t size)
 {
@@ -44,22 +36,6 @@ static void read_file(const char *path, char *text, size_t size)
 	text[n > 0 ? n : 0] = 0;
 	if (fd >= 0)
 		close(fd);
-}
-
-/* Touches @bytes of its stack, from the top down, as calls do. */
-static __attribute__((noinline)) void go_deep(size_t bytes)
-{
-	volatile char *frame = __builtin_alloca(bytes);
-
-	for (size_t i = bytes; i; i -= i < 512 ? i : 512)
-		frame[i - 1] = 1;
-}
-
-static void *deep_then_park(void *arg)
-{
-	go_deep((size_t)arg);
-	kf_park(KF_FOREVER);
-	return NULL;
 }
 
 static void *park_deep(void *arg)

@@ -8,28 +8,13 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "deep.h"
 #include "run.h"
 
 #define KIB 1024ul
 #define PAGE 4096ul
 /* Deeper than any path through the library: of what is not exact. */
 #define SLACK (8 * KIB)
-
-/* Touches @bytes of its stack, from the top down, as calls do. */
-static __attribute__((noinline)) void go_deep(size_t bytes)
-{
-	volatile char *frame = __builtin_alloca(bytes);
-
-	for (size_t i = bytes; i; i -= i < 512 ? i : 512)
-		frame[i - 1] = 1;
-}
-
-static void *deep_then_park(void *arg)
-{
-	go_deep((size_t)arg);
-	kf_park(KF_FOREVER);
-	return NULL;
-}
 
 /* The same, but parks where it is deep. */
 static __attribute__((noinline)) void park_deep(size_t bytes)

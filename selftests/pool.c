@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "deep.h"
+#include "file.h"
 #include "run.h"
 #include "slow.h"
 
@@ -19,16 +21,6 @@
 #define POOL_STACKS 64u
 #define POOL_STACK_PAGES 16u
 #define POOL_PAGES 4096u
-
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
 
 static struct kf_stats now(void)
 {
@@ -104,22 +96,6 @@ TEST_F_TIMEOUT(pool, short_fibers_touch_no_new_page_and_call_nobody, 300)
 }
 
 /* --- bounds --------------------------------------------------------------------- */
-
-/* Touches @bytes of its stack, from the top down, as calls do. */
-static __attribute__((noinline)) void go_deep(size_t bytes)
-{
-	volatile char *frame = __builtin_alloca(bytes);
-
-	for (size_t i = bytes; i; i -= i < 512 ? i : 512)
-		frame[i - 1] = 1;
-}
-
-static void *deep_then_park(void *arg)
-{
-	go_deep((size_t)arg);
-	kf_park(KF_FOREVER);
-	return NULL;
-}
 
 static int spawn_parked(kf_fiber_t *fibers, unsigned int n)
 {

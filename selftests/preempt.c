@@ -53,16 +53,29 @@ static void *end_it(void *arg)
 	return NULL;
 }
 
+/* Fibers that compute until @fn, a fiber that is spawned after them, ends it. */
+static int run_beside(int hogs, void *(*fn)(void *))
+{
+	kf_fiber_t fibers[8];
+	int i;
+
+	atomic_store(&stop, false);
+	for (i = 0; i < hogs; i++)
+		if (kf_spawn(&fibers[i], NULL, compute, NULL))
+			return 1;
+	if (kf_spawn(&fibers[hogs], NULL, fn, NULL))
+		return 1;
+	for (i = 0; i <= hogs; i++)
+		if (kf_join(fibers[i], NULL))
+			return 2;
+	return 0;
+}
+
 /* --- one that computes, one that waits ---------------------------------------------- */
 
 static int compute_before(void *arg)
 {
-	kf_fiber_t hog, other;
-
-	atomic_store(&stop, false);
-	if (kf_spawn(&hog, NULL, compute, NULL) || kf_spawn(&other, NULL, end_it, NULL))
-		return 1;
-	return kf_join(hog, NULL) || kf_join(other, NULL);
+	return run_beside(1, end_it);
 }
 
 TEST(a_neighbour_of_an_endless_loop_runs)
@@ -124,19 +137,7 @@ static void *block_and_end(void *arg)
 
 static int compute_beside_blocked(void *arg)
 {
-	kf_fiber_t hogs[2], other;
-	int i;
-
-	atomic_store(&stop, false);
-	for (i = 0; i < 2; i++)
-		if (kf_spawn(&hogs[i], NULL, compute, NULL))
-			return 1;
-	if (kf_spawn(&other, NULL, block_and_end, NULL))
-		return 1;
-	for (i = 0; i < 2; i++)
-		if (kf_join(hogs[i], NULL))
-			return 2;
-	return kf_join(other, NULL);
+	return run_beside(2, block_and_end);
 }
 
 TEST(who_comes_back_from_blocking_is_let_in)
@@ -387,19 +388,7 @@ static void *interrupt_process(void *arg)
 
 static int compute_interrupted(void *arg)
 {
-	kf_fiber_t hogs[3], other;
-	int i;
-
-	atomic_store(&stop, false);
-	for (i = 0; i < 3; i++)
-		if (kf_spawn(&hogs[i], NULL, compute, NULL))
-			return 1;
-	if (kf_spawn(&other, NULL, interrupt_process, NULL))
-		return 1;
-	for (i = 0; i < 3; i++)
-		if (kf_join(hogs[i], NULL))
-			return 2;
-	return kf_join(other, NULL);
+	return run_beside(3, interrupt_process);
 }
 
 TEST(signals_come_to_those_who_are_preempted)

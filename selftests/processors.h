@@ -26,7 +26,7 @@ FIXTURE_VARIANT_ADD(processors, two)
 
 FIXTURE_VARIANT_ADD(processors, more_than_cpus)
 {
-	.n = 5,
+	.n = 7,
 };
 
 FIXTURE_SETUP(processors)

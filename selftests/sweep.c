@@ -19,23 +19,12 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "file.h"
 
 #define PAGE 4096ul
 #define SHIFT 18
 
 static int nth_fd = -1;
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	ssize_t n;
-
-	if (fd < 0)
-		return -1;
-	n = write(fd, text, strlen(text));
-	close(fd);
-	return n == (ssize_t)strlen(text) ? 0 : -1;
-}
 
 /* From here on the @n-th failure point of this thread fails; 0: none. */
 static int fail_nth(int n)
@@ -63,12 +52,12 @@ static int prepare_injection(void)
 	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR);
 	if (nth_fd < 0)
 		return -1;
-	if (write_file("/sys/kernel/debug/failslab/ignore-gfp-wait", "N") ||
-	    write_file("/sys/kernel/debug/failslab/verbose", "0") ||
-	    write_file("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N") ||
-	    write_file("/sys/kernel/debug/fail_page_alloc/min-order", "0") ||
-	    write_file("/sys/kernel/debug/fail_page_alloc/verbose", "0") ||
-	    write_file("/sys/kernel/debug/fail_usercopy/verbose", "0"))
+	if (!write_file("/sys/kernel/debug/failslab/ignore-gfp-wait", "N") ||
+	    !write_file("/sys/kernel/debug/failslab/verbose", "0") ||
+	    !write_file("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N") ||
+	    !write_file("/sys/kernel/debug/fail_page_alloc/min-order", "0") ||
+	    !write_file("/sys/kernel/debug/fail_page_alloc/verbose", "0") ||
+	    !write_file("/sys/kernel/debug/fail_usercopy/verbose", "0"))
 		return -1;
 	return 0;
 }

@@ -13,20 +13,12 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "file.h"
 #include "run.h"
 
 #define KIB 1024ul
 #define DEEP (100 * KIB)
 #define TRIM_AFTER "/sys/module/kfiber/parameters/trim_after_ms"
-
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	close(fd);
-	return ok;
-}
 
 static void pattern(unsigned char *p, size_t n, unsigned int seed)
 {
