@@ -2,6 +2,7 @@
 /* Who pays for stacks: the domain, the user, the memory cgroup; and who is told. */
 #include <fcntl.h>
 #include <kfiber/kfiber.h>
+#include <kfiber/sync.h>
 #include <linux/kfiber.h>
 #include <poll.h>
 #include <signal.h>
@@ -38,7 +39,8 @@ static void read_file(const char *path, char *text, size_t size)
 		close(fd);
 }
 
-static void *park_deep(void *arg)
+/* The caller's frame is what a parked fiber needs: no trimming gives it back. */
+static __attribute__((noinline)) void *park_deep(void *arg)
 {
 	volatile char frame[100 * KIB];
 
@@ -70,6 +72,27 @@ static int join_all(kf_fiber_t *fibers, int n)
 		bad += kf_join(fibers[i], &value) || value;
 	}
 	return bad;
+}
+
+static kf_sem_t may_go_deep = KF_SEM_INIT(0);
+
+static void *wait_then_deep(void *arg)
+{
+	kf_sem_wait(&may_go_deep);
+	return park_deep(arg);
+}
+
+/*
+ * @n fibers that all begin, and all go deep after that. Were one deep before the last is
+ * spawned, spawning it could be what is refused, and nobody would wake the others.
+ */
+static int begin_then_all_deep(kf_fiber_t *fibers, int n)
+{
+	if (spawn_all(fibers, n, wait_then_deep, 0))
+		return 3;
+	for (int i = 0; i < n; i++)
+		kf_sem_post(&may_go_deep);
+	return join_all(fibers, n) ? 4 : 5;
 }
 
 /* --- the domain's limit -------------------------------------------------------- */
@@ -159,9 +182,7 @@ static int many_deep(void *arg)
 {
 	static kf_fiber_t fibers[60];
 
-	if (spawn_all(fibers, 60, park_deep, 0))
-		return 3;
-	return join_all(fibers, 60) ? 4 : 5;
+	return begin_then_all_deep(fibers, 60);
 }
 
 /* Runs @fn in a child that is somebody else. Return: as waitpid(). */
@@ -350,7 +371,7 @@ static int really_deep(void *arg)
 {
 	static kf_fiber_t fibers[600];
 
-	return spawn_all(fibers, 600, park_deep, 0) ? 3 : join_all(fibers, 600) ? 4 : 5;
+	return begin_then_all_deep(fibers, 600);
 }
 
 /* What is needed does not fit: the limit holds, and nothing stays. */
