@@ -91,9 +91,13 @@ static void stall(work_func_t waiter, unsigned long duration)
 	destroy_work_on_stack(&work);
 }
 
-/* Three seconds are the least that RCU can be told, and its proofs add five. */
+/*
+ * Three seconds are the least that RCU can be told, and its proofs add five. A grace
+ * period that began before it was told keeps its patience: let it end.
+ */
 static void rcu_stall(void)
 {
+	synchronize_rcu();
 	stall(wait_for_readers, (IS_ENABLED(CONFIG_PROVE_RCU) ? 10 : 5) * HZ);
 }
 
