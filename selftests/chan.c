@@ -9,6 +9,7 @@
 
 #include "kselftest_harness.h"
 #include "mixed.h"
+#include "parked.h"
 #include "processors.h"
 #include "syscalls.h"
 
@@ -205,7 +206,7 @@ static int hand_over(void *arg)
 
 	if (kf_spawn(&receiver, NULL, receive_one, c))
 		return 1;
-	kf_sleep(5 * MS);
+	wait_until_parked(receiver);
 	if (kf_chan_destroy(c) != -EBUSY)
 		return 2;
 	if (kf_chan_trysend(c, &value) || kf_chan_tryrecv(c, &value) != -EAGAIN)
@@ -240,7 +241,8 @@ static int close_on_waiters(void *arg)
 	/* Receivers, of an empty one. */
 	for (i = 0; i < 3; i++)
 		kf_spawn(&fibers[i], NULL, receive_one, c);
-	kf_sleep(5 * MS);
+	for (i = 0; i < 3; i++)
+		wait_until_parked(fibers[i]);
 	if (kf_chan_close(c))
 		return 1;
 	for (i = 0; i < 3; i++)
@@ -253,7 +255,8 @@ static int close_on_waiters(void *arg)
 	kf_chan_send(c, &value);
 	for (i = 0; i < 3; i++)
 		kf_spawn(&fibers[i], NULL, send_one, c);
-	kf_sleep(5 * MS);
+	for (i = 0; i < 3; i++)
+		wait_until_parked(fibers[i]);
 	if (kf_chan_close(c))
 		return 4;
 	for (i = 0; i < 3; i++)
@@ -279,7 +282,7 @@ static int keep_order(void *arg)
 	kf_chan_send(c, &value);
 	if (kf_spawn(&sender, NULL, send_one, c))
 		return 1;
-	kf_sleep(5 * MS);
+	wait_until_parked(sender);
 	if (kf_chan_recv(c, &value) || value != 4)
 		return 2;
 	if (kf_chan_trysend(c, &value) != -EAGAIN)

@@ -9,6 +9,7 @@
 
 #include "kselftest_harness.h"
 #include "deep.h"
+#include "parked.h"
 #include "run.h"
 
 #define KIB 1024ul
@@ -59,7 +60,8 @@ static int used_and_wasted(void *arg)
 	if (kf_spawn(&shallow, NULL, deep_then_park, (void *)(100 * KIB)) ||
 	    kf_spawn(&deep, NULL, parks_deep, (void *)(100 * KIB)))
 		return -2;
-	kf_sleep(20 * MS);
+	wait_until_parked(shallow);
+	wait_until_parked(deep);
 	u = usage();
 	if (!near(u.resident - before.resident, 200 * KIB, 2 * 128 * KIB))
 		return -3;
@@ -75,9 +77,9 @@ static int used_and_wasted(void *arg)
 	/* An ended fiber uses nothing; its stack is for others once it is joined. */
 	if (kf_spawn(&ended, NULL, parks_deep, (void *)(60 * KIB)))
 		return -7;
-	kf_sleep(20 * MS);
+	wait_until_parked(ended);
 	kf_unpark(ended);
-	kf_sleep(20 * MS);
+	wait_until_ended(ended);
 	before = u;
 	u = usage();
 	if (u.used != before.used || u.resident < before.resident + 60 * KIB || u.idle)
@@ -141,6 +143,8 @@ static int rates(void *arg)
 	for (int i = 0; i < 10; i++)
 		if (kf_spawn(&fibers[i], NULL, deep_then_park, (void *)(40 * KIB)))
 			return -1;
+	for (int i = 0; i < 10; i++)
+		wait_until_parked(fibers[i]);
 	kf_sleep(20 * MS);
 	kf_stats(&t);
 	if (s.time < before || t.time < s.time + 20 * MS || t.time > kf_now())
@@ -193,7 +197,7 @@ static int refusals(void *arg)
 
 	if (kf_spawn(&fiber, &attr, reach_too_far, &r))
 		return -1;
-	kf_sleep(20 * MS);
+	wait_until_parked(fiber);
 	if (r.refused != 2 || kf_stack_stats(fiber, &s) || s.refused != 2)
 		return -2;
 	if (s.limit != 32 * KIB || s.committed > 32 * KIB || s.high_water != s.committed)
@@ -247,7 +251,8 @@ static int high_waters(void *arg)
 	if (spawn_here(&fibers[0], 100) || spawn_here(&fibers[1], 20 * KIB) ||
 	    spawn_there(&fibers[2], 100))
 		return -1;
-	kf_sleep(20 * MS);
+	for (int i = 0; i < 3; i++)
+		wait_until_parked(fibers[i]);
 	/* They live, and are counted. */
 	if (!near(high_water_of(2), 20 * KIB, 32 * KIB) || high_water_of(1) != PAGE)
 		return -2;
@@ -256,7 +261,7 @@ static int high_waters(void *arg)
 			return -3;
 	if (spawn_here(&fibers[0], 100 * KIB))
 		return -4;
-	kf_sleep(20 * MS);
+	wait_until_parked(fibers[0]);
 	if (!near(high_water_of(3), 100 * KIB, 192 * KIB) || high_water_of(1) != PAGE)
 		return -5;
 	/* What a stack gives back does not lower it. */
