@@ -450,14 +450,21 @@ static bool reap(pid_t child, int ms, int *status)
 	return false;
 }
 
-/* Lets @child go on for @ms at most; then it must be possible to end it. */
-static void end_child(struct __test_metadata *_metadata, pid_t child, int ms)
+/*
+ * Lets @child go on for @ms, and longer if *@done is no more than @before by then; after that
+ * it must be possible to end it. @done may be NULL.
+ */
+static void end_child(struct __test_metadata *_metadata, pid_t child, int ms,
+		      const volatile uint64_t *done, uint64_t before)
 {
 	int status;
 
 	ASSERT_GT(child, 0);
 	if (reap(child, ms, &status))
 		return;
+	for (; done && *done == before && ms < REAP_MS; ms += 100)
+		if (reap(child, 100, &status))
+			return;
 	ASSERT_EQ(0, kill(child, SIGKILL));
 	ASSERT_TRUE(reap(child, REAP_MS, &status)) TH_LOG("it cannot be killed");
 }
@@ -549,7 +556,7 @@ TEST_F_TIMEOUT(scribble, under_the_library, 60)
 		child = fork();
 		if (!child)
 			run_under_attack(&attack);
-		end_child(_metadata, child, ATTACK_MS);
+		end_child(_metadata, child, ATTACK_MS, &report->writes, writes);
 		TH_LOG("seed %" PRIu64 ": %" PRIu64 " writes, %" PRIu64 " fibers", seed,
 		       report->writes - writes, report->fibers);
 		ASSERT_EQ(0, report->wrong);
@@ -906,7 +913,7 @@ TEST(work_that_cannot_be_had)
 	child = fork();
 	if (!child)
 		lie_about_work();
-	end_child(_metadata, child, 2000);
+	end_child(_metadata, child, 2000, NULL, 0);
 	TH_LOG("%" PRIu64 " rounds, %" PRIu64 " of them in a row", report->calls, report->stuck);
 	ASSERT_LT(0, report->writes);
 	ASSERT_LT(0, report->calls);
@@ -1184,7 +1191,7 @@ TEST_F_TIMEOUT(memory, calls, 60)
 		child = fork();
 		if (!child)
 			run_under_abuse(&abuse);
-		end_child(_metadata, child, ABUSE_MS);
+		end_child(_metadata, child, ABUSE_MS, &report->calls, calls);
 		TH_LOG("seed %u: %" PRIu64 " calls", i, report->calls - calls);
 		ASSERT_EQ(0, report->wrong);
 		ASSERT_LT(calls, report->calls);
