@@ -170,7 +170,7 @@ static int parked_by_fiber(void *arg)
 
 TEST_F_TIMEOUT(processors, plain_thread_unparks, 120)
 {
-	struct thread_pair p = { .rounds = slowly(100000) };
+	struct thread_pair p = { .rounds = slowly(20000) };
 	pthread_t thread;
 	void *value;
 
