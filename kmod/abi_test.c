@@ -37,7 +37,8 @@ static const struct abi_field kfiber_domain_block_fields[] = {
 	FIELD(kfiber_domain_block, shutdown, 88, 4),
 	FIELD(kfiber_domain_block, pressed, 92, 4),
 	FIELD(kfiber_domain_block, ticking, 96, 4),
-	FIELD(kfiber_domain_block, reserved1, 100, 28),
+	FIELD(kfiber_domain_block, reserved1, 100, 24),
+	FIELD(kfiber_domain_block, pinned, 124, 4),
 	FIELD(kfiber_domain_block, live, 128, 8),
 	FIELD(kfiber_domain_block, reserved2, 136, 56),
 };
@@ -70,7 +71,8 @@ static const struct abi_field kfiber_worker_block_fields[] = {
 	FIELD(kfiber_worker_block, fiber, 8, 8),
 	FIELD(kfiber_worker_block, preempt, 16, 4),
 	FIELD(kfiber_worker_block, reserved0, 20, 4),
-	FIELD(kfiber_worker_block, reserved, 24, 40),
+	FIELD(kfiber_worker_block, reserved, 24, 32),
+	FIELD(kfiber_worker_block, pinned, 56, 8),
 };
 
 static const struct abi_field kfiber_fiber_block_fields[] = {
@@ -321,11 +323,13 @@ static const struct abi_number abi_values[] = {
 	NUMBER(KFIBER_WAITS_WAKE, 0x800),
 	NUMBER(KFIBER_KILLED, 0x1000),
 	NUMBER(KFIBER_CONTAINED, 0x2000),
+	NUMBER(KFIBER_PINNED, 0x100000),
 	NUMBER(KFIBER_JOIN_DETACHED, 1),
 	NUMBER(KFIBER_JOIN_ENDED, 2),
 	NUMBER(KFIBER_JOIN_TAKEN, 3),
 	NUMBER(KFIBER_NEXT_OFFER, 1),
 	NUMBER(KFIBER_NEXT_NEED_SPARE, 2),
+	NUMBER(KFIBER_NEXT_ONLY, 4),
 	NUMBER(KFIBER_KICK_NO_SPARE, 1),
 	NUMBER(KFIBER_SETUP_NO_HOLD, 1),
 	NUMBER(KFIBER_START_MAX, 128),

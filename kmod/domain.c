@@ -81,6 +81,7 @@ struct kf_domain *kf_domain_create(struct inode *inode)
 	INIT_LIST_HEAD(&d->spares);
 	INIT_LIST_HEAD(&d->waiters);
 	INIT_LIST_HEAD(&d->preempted);
+	INIT_LIST_HEAD(&d->pinned);
 	kf_preempt_init(d);
 	kf_handover_init(d);
 	INIT_WORK(&d->free_work, kf_domain_free);

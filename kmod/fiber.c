@@ -288,12 +288,17 @@ void kf_fiber_kill(struct kf_domain *d, u64 name)
 	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
 	struct kfiber_fiber_block *block;
 	u64 joiner;
+	bool pinned;
 
 	if (!name || !f)
 		return;
 	block = kf_fiber_block(f);
+	pinned = READ_ONCE(block->word) & KFIBER_PINNED;
 	if (!kf_word_kill(&block->word, name))
 		return;
+	/* Only the thread that is gone could have changed that. */
+	if (pinned)
+		atomic_dec((atomic_t *)&d->block->pinned);
 	raw_spin_lock_irq(&d->lock);
 	d->deaths++;
 	raw_spin_unlock_irq(&d->lock);

@@ -202,6 +202,7 @@ static void kf_reap_work(struct work_struct *work)
 		kf_delay_sleep(KF_DELAY_REAP);
 		if (!w->left) {
 			kf_fiber_kill(d, READ_ONCE(w->block->fiber));
+			kf_fiber_kill(d, READ_ONCE(w->block->pinned));
 			kf_sched_detach(w);
 		}
 		kf_worker_forget(w);

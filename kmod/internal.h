@@ -12,6 +12,7 @@
  *   worker.c     threads that enter the module; NEXT
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
  *   preempt.c    who computes while others wait
+ *   pin.c        fibers that stay on their thread
  *   account.c    what memory is counted against; pressure
  *   arena.c      stacks and their page faults
  *   trim.c       pages that stacks do not need go back
@@ -102,6 +103,10 @@ struct kf_user;
  * @refused: page faults that were refused; likewise
  * @refused_page: the page of the last of them
  * @seen_sp: its stack pointer when ageing last saw it parked; domain.age_work
+ * @pinned_to: the worker that sleeps until it is runnable, and nobody else is to run
+ *	it; domain.lock
+ * @pinned_ready: the name under which it was made runnable for that worker, 0 if it
+ *	was not; domain.lock
  * @slot: immutable
  * @stack_shift: immutable
  * @refusal: why the last fault was refused: KFIBER_REFUSED_*
@@ -125,6 +130,8 @@ struct kf_fiber {
 	u32 refused;
 	u32 refused_page;
 	u64 seen_sp;
+	struct kf_worker *pinned_to;
+	u64 pinned_ready;
 	u32 pooled;
 	u32 slot;
 	u8 stack_shift;
@@ -200,6 +207,7 @@ enum kf_sleep {
 	KF_SPARE,	/* a processor with something to run */
 	KF_WAITER,	/* a processor to go on with its fiber */
 	KF_PREEMPTED,	/* the same, after others */
+	KF_PINNED,	/* its one fiber to be runnable */
 };
 
 /* kf_worker.work_queued: 0, 1, or this: it is queued and is to forget the worker. */
@@ -216,7 +224,8 @@ enum kf_sleep {
  *	without the lock
  * @last: the processor it had before; a preference, domain.lock
  * @sleep: which list it is in; domain.lock
- * @link: in domain.spares, domain.waiters or domain.preempted; domain.lock
+ * @link: in domain.spares, waiters, preempted or pinned; domain.lock
+ * @only: in NEXT, the one fiber it may run; domain.lock
  * @searching: counted in domain.nr_searching; domain.lock
  * @watching: counted in domain.nr_watching; domain.lock
  * @in_module: its switches are the module's own; only this thread
@@ -239,6 +248,7 @@ struct kf_worker {
 	struct kf_processor *last;
 	enum kf_sleep sleep;
 	struct list_head link;
+	u64 only;
 	bool searching;
 	bool watching;
 	bool in_module;
@@ -300,12 +310,14 @@ enum kf_trim_why {
  * @spares: workers to be woken, last asleep first
  * @waiters: workers that want to go on, first come first
  * @preempted: likewise, when others have had their turn
+ * @pinned: workers that sleep until their one fiber is runnable
  * @global_head: the global queue
  * @global_tail: its end
  * @nr_idle: length of @idle; mirrored in @block, as the next five are
  * @nr_spares: length of @spares
  * @nr_waiters: length of @waiters
  * @nr_preempted: length of @preempted; not mirrored
+ * @nr_pinned: length of @pinned; not mirrored
  * @nr_global: length of the global queue
  * @nr_searching: workers that look for work: they will see what is queued, so
  *	nobody else is woken
@@ -403,12 +415,14 @@ struct kf_domain {
 	struct list_head spares;
 	struct list_head waiters;
 	struct list_head preempted;
+	struct list_head pinned;
 	struct kf_fiber *global_head;
 	struct kf_fiber *global_tail;
 	u32 nr_idle;
 	u32 nr_spares;
 	u32 nr_waiters;
 	u32 nr_preempted;
+	u32 nr_pinned;
 	u32 nr_global;
 	u32 nr_searching;
 	u32 nr_watching;
@@ -506,6 +520,10 @@ int kf_timer_arm(struct kf_domain *d, u64 name);
 void kf_timer_cancel(struct kf_fiber *f);
 
 /* sched.c */
+void kf_publish_locked(struct kf_domain *d);
+void kf_assign_locked(struct kf_processor *p, struct kf_worker *w);
+void kf_unassign_locked(struct kf_worker *w);
+void kf_unlist_locked(struct kf_worker *w);
 int kf_sched_setup(struct kf_domain *d);
 void kf_sched_destroy(struct kf_domain *d);
 u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p);
@@ -531,6 +549,7 @@ int kf_worker_attach(struct kf_domain *d, u32 *index);
 int kf_worker_detach(struct kf_domain *d, u32 index);
 int kf_worker_next(struct kf_domain *d, struct kfiber_next *args);
 int kf_worker_acquire(struct kf_domain *d, u32 index);
+int kf_worker_sleep(struct kf_worker *w, u64 watch_ns);
 int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep, u64 watch_ns);
 void kf_worker_forget(struct kf_worker *w);
 void kf_workers_destroy(struct kf_domain *d);
@@ -549,6 +568,10 @@ void kf_preempt_self(struct kf_worker *w);
 void kf_preempt_init(struct kf_domain *d);
 void kf_preempt_setup(struct kf_domain *d);
 void kf_preempt_exit(struct kf_domain *d);
+
+/* pin.c */
+struct kf_worker *kf_pin_ready_locked(struct kf_domain *d, struct kf_fiber *f, u64 name);
+int kf_pin_next(struct kf_worker *w, u64 name, bool yields);
 
 /* account.c */
 int kf_account_open(struct kf_domain *d);

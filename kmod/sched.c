@@ -11,10 +11,12 @@
  *   BLOCKED -- is switched in ------->  HOLDS   if a processor is idle
  *                                       WAITER  else  --- grant -->  HOLDS
  *   HOLDS  --- had its slice -------->  PREEMPTED --- grant ---->  HOLDS
+ *   HOLDS  --- its fiber is pinned
+ *              and parks ------------>  PINNED  --- READY ---->  HOLDS or WAITER (pin.c)
  *   any    --- dies, detaches ------->  gone
  *
  * Only a thread itself gives its processor away; others only give one to a
- * thread that sleeps in the module (SPARE, WAITER, PREEMPTED). So a thread that
+ * thread that sleeps in the module (SPARE, WAITER, PREEMPTED, PINNED). So a thread that
  * runs knows what it holds without a lock.
  *
  * Work is never left while a processor is idle and a worker sleeps. Local
@@ -67,7 +69,7 @@
 #include "queue.h"
 
 /* Tells user space; it decides by these whether to call at all. */
-static void kf_publish_locked(struct kf_domain *d)
+void kf_publish_locked(struct kf_domain *d)
 {
 	WRITE_ONCE(d->block->idle, d->nr_idle);
 	WRITE_ONCE(d->block->searching, d->nr_searching);
@@ -77,7 +79,7 @@ static void kf_publish_locked(struct kf_domain *d)
 	WRITE_ONCE(d->block->watching, d->nr_watching);
 }
 
-static void kf_assign_locked(struct kf_processor *p, struct kf_worker *w)
+void kf_assign_locked(struct kf_processor *p, struct kf_worker *w)
 {
 	struct kf_domain *d = w->domain;
 
@@ -95,7 +97,7 @@ static void kf_assign_locked(struct kf_processor *p, struct kf_worker *w)
 		kf_tick_start_locked(d);
 }
 
-static void kf_unassign_locked(struct kf_worker *w)
+void kf_unassign_locked(struct kf_worker *w)
 {
 	struct kf_domain *d = w->domain;
 	struct kf_processor *p = w->processor;
@@ -107,7 +109,7 @@ static void kf_unassign_locked(struct kf_worker *w)
 	d->nr_idle++;
 }
 
-static void kf_unlist_locked(struct kf_worker *w)
+void kf_unlist_locked(struct kf_worker *w)
 {
 	struct kf_domain *d = w->domain;
 
@@ -117,6 +119,8 @@ static void kf_unlist_locked(struct kf_worker *w)
 		d->nr_waiters--;
 	else if (w->sleep == KF_PREEMPTED && !--d->nr_preempted)
 		d->preempted_turn = false;
+	else if (w->sleep == KF_PINNED)
+		d->nr_pinned--;
 	w->sleep = KF_AWAKE;
 	w->domain->nr_watching -= w->watching;
 	w->watching = false;
@@ -225,6 +229,8 @@ static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f
 	struct kf_processor *p = &d->processors[hint];
 	struct kf_worker *w = NULL;
 
+	if (READ_ONCE(kf_fiber_block(f)->word) & KFIBER_PINNED)
+		return kf_pin_ready_locked(d, f, name);
 	if (d->nr_idle && d->nr_spares) {
 		p = kf_choose_idle_locked(d, p);
 		w = list_first_entry(&d->spares, struct kf_worker, link);
@@ -636,6 +642,8 @@ void kf_sched_shutdown(struct kf_domain *d)
 			w = list_first_entry_or_null(&d->waiters, struct kf_worker, link);
 		if (!w)
 			w = list_first_entry_or_null(&d->preempted, struct kf_worker, link);
+		if (!w)
+			w = list_first_entry_or_null(&d->pinned, struct kf_worker, link);
 		if (w)
 			kf_unlist_locked(w);
 		raw_spin_unlock_irq(&d->lock);

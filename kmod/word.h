@@ -112,6 +112,19 @@ static inline u32 kf_word_wake(u64 *word, u64 name, u64 flag)
 	return 0;
 }
 
+/* Does a fiber in this state die with its thread? */
+static inline bool kf_word_is_bound(u64 word)
+{
+	switch (kf_word_state(word)) {
+	case KFIBER_ACTIVE:
+	case KFIBER_PARKING:
+		return true;
+	case KFIBER_PARKED:
+		return word & KFIBER_PINNED;
+	}
+	return false;
+}
+
 /* Moves a fiber whose thread has died to DEAD. Return: false: it did not run. */
 static inline bool kf_word_kill(u64 *word, u64 name)
 {
@@ -121,8 +134,7 @@ static inline bool kf_word_kill(u64 *word, u64 name)
 	for (tries = 0; tries < KF_TRIES; tries++) {
 		u64 seen;
 
-		if (!kf_word_is(old, name, KFIBER_ACTIVE) &&
-		    !kf_word_is(old, name, KFIBER_PARKING))
+		if (kf_name_generation(old) != kf_name_generation(name) || !kf_word_is_bound(old))
 			return false;
 		seen = cmpxchg(word, old, kf_word_with_state(old, KFIBER_DEAD) | KFIBER_KILLED);
 		if (seen == old)

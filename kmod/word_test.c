@@ -43,6 +43,8 @@ static void word_kill(struct kunit *test)
 		{ KFIBER_ACTIVE | KFIBER_PERMIT | KFIBER_WAKE, true },
 		{ KFIBER_PARKING | KFIBER_WAITS_WAKE, true },
 		{ KFIBER_PARKED, false },
+		{ KFIBER_PARKED | KFIBER_PINNED | KFIBER_WAITS_WAKE, true },
+		{ KFIBER_DEAD | KFIBER_PINNED, false },
 		{ KFIBER_FREE, false },
 		{ KFIBER_DEAD, false },
 		{ 0x77, false },

@@ -155,7 +155,7 @@ int kf_worker_detach(struct kf_domain *d, u32 index)
 }
 
 /* Sleeps until there is a processor: the sleeping half of kf_worker_wait(). */
-static int kf_worker_sleep(struct kf_worker *w, u64 watch_ns)
+int kf_worker_sleep(struct kf_worker *w, u64 watch_ns)
 {
 	ktime_t timeout = ktime_add_ns(ktime_get(), watch_ns);
 	int err = 0;
@@ -264,7 +264,7 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
  * @args: in and out
  *
  * Context: may sleep for as long as there is nothing to do.
- * Return: 0, -ENOENT (not the caller's worker), -EINTR, -ESHUTDOWN.
+ * Return: 0, -ENOENT (not the caller's worker; no such fiber), -EINTR, -ESHUTDOWN.
  */
 int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 {
@@ -284,7 +284,10 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 	kf_delay_sleep(KF_DELAY_NEXT_ENTER);
 	w->in_module = true;
 	w->lost = false;
-	err = kf_worker_find_work(w, &args->fiber, offer);
+	if (args->flags & KFIBER_NEXT_ONLY)
+		err = kf_pin_next(w, args->fiber, args->flags & KFIBER_NEXT_OFFER);
+	else
+		err = kf_worker_find_work(w, &args->fiber, offer);
 	args->flags = 0;
 	if (err)
 		kf_sched_interrupted(w);

@@ -612,7 +612,9 @@ static int call_next(struct caller *c)
 {
 	struct kfiber_next args = {
 		.size = sizeof(args), .worker = c->worker,
-		.flags = random_below(&c->seed, 4) ? 0 : KFIBER_NEXT_OFFER,
+		.flags = random_below(&c->seed, 4) ? 0 : random_below(&c->seed, 2) ?
+			 KFIBER_NEXT_OFFER : KFIBER_NEXT_ONLY,
+		.fiber = likely_name(&c->seed),
 		.arm = random_below(&c->seed, 2) ? likely_name(&c->seed) : 0,
 	};
 

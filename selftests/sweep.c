@@ -225,6 +225,17 @@ static int do_ready_and_next(DOMAIN *d)
 	return err ? err : call(d->fd, KFIBER_IOC_NEXT, &next);
 }
 
+/* A processor for a fiber that is runnable, after others. */
+static int do_only(DOMAIN *d)
+{
+	struct kfiber_next next = {
+		.size = sizeof(next), .worker = d->worker, .fiber = d->names[0],
+		.flags = KFIBER_NEXT_ONLY | KFIBER_NEXT_OFFER,
+	};
+
+	return call(d->fd, KFIBER_IOC_NEXT, &next);
+}
+
 static int do_kick(DOMAIN *d)
 {
 	struct kfiber_kick args = { .size = sizeof(args) };
@@ -344,6 +355,7 @@ static const struct {
 	{ "alloc_many", do_alloc_many },
 	{ "arm", do_arm },
 	{ "ready_and_next", do_ready_and_next },
+	{ "only", do_only },
 	{ "kick", do_kick },
 	{ "usage", do_usage },
 	{ "trim", do_trim },

@@ -131,6 +131,7 @@ void call_next(struct track *t, const uint64_t *args)
 	struct kfiber_next next = {
 		.flags = args[3], .worker = call_worker(t, args[4]),
 		.arm = args[5] ? call_name(args[5]) : 0, .reserved = args[6],
+		.fiber = call_name(args[5]),
 	};
 
 	if (!call_ioctl(t, KFIBER_IOC_NEXT, args, &next, sizeof(next)) && next.fiber)

@@ -113,6 +113,8 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  *	kernel writes
  * @ticking: not 0 while the kernel looks for fibers that run for longer than a
  *	slice; kernel writes
+ * @pinned: fibers that are pinned to their thread; user space counts, and so does the
+ *	kernel when one dies with its thread
  * @live: fibers that have not ended; user space counts, and so does the kernel
  *	when a fiber dies with its thread; at 0 the domain is over
  *
@@ -136,7 +138,8 @@ struct kfiber_domain_block {
 	__u32 shutdown;
 	__u32 pressed;
 	__u32 ticking;
-	__u32 reserved1[7];
+	__u32 reserved1[6];
+	__u32 pinned;
 	__u64 live;
 	__u64 reserved2[7];
 };
@@ -203,6 +206,8 @@ struct kfiber_processor_block {
  * @fiber: the fiber it runs, 0 if none; the thread writes
  * @preempt: not 0: the slice ended in a critical section; the thread calls ACQUIRE
  *	when @critical is 0 again; kernel writes
+ * @pinned: the fiber that is pinned to the thread and does not run, 0 if none: it
+ *	dies with the thread; the thread writes
  */
 struct kfiber_worker_block {
 	__u32 critical;
@@ -210,7 +215,8 @@ struct kfiber_worker_block {
 	__u64 fiber;
 	__u32 preempt;
 	__u32 reserved0;
-	__u64 reserved[5];
+	__u64 reserved[4];
+	__u64 pinned;
 };
 
 /*
@@ -225,12 +231,17 @@ struct kfiber_worker_block {
  *   PARKED  -> PARKING           kernel: it works on the stack; and publishes
  *                                PARKED again
  *   ACTIVE  -> DEAD              whoever runs next; kernel: its thread died
+ *   PARKED  -> DEAD              kernel, with PINNED: its thread died
  *   DEAD    -> FREE              user, with the next generation
  *
  * A fiber waits for one of two things: the user's permit, or, with WAITS_WAKE, a
  * wake-up of the library's own (a join, a lock). PERMIT and WAKE are kept when
  * they come while it does not wait for them; whoever publishes PARKED finds the
  * one it waits for, or TIMEDOUT, and makes the fiber runnable instead.
+ *
+ * A fiber with PINNED runs on one thread only. It is in no queue: who moves it to
+ * ACTIVE calls READY, for its thread to hear of it, which is in NEXT with ONLY. The
+ * flag comes and goes while the fiber runs.
  */
 #define KFIBER_STATE_MASK	0x000000ffull
 #define KFIBER_FREE		0x00ull
@@ -244,6 +255,7 @@ struct kfiber_worker_block {
 #define KFIBER_WAITS_WAKE	0x00000800ull	/* with PARKING, PARKED: for WAKE */
 #define KFIBER_KILLED		0x00001000ull	/* with DEAD: it has no value */
 #define KFIBER_CONTAINED	0x00002000ull	/* user space's own: its faults end only it */
+#define KFIBER_PINNED		0x00100000ull	/* runs on its thread only */
 
 /* What kfiber_fiber_block.joiner holds when it is not a fiber's name. */
 #define KFIBER_JOIN_DETACHED	1ull
@@ -414,19 +426,25 @@ struct kfiber_simple {
 #define KFIBER_NEXT_OFFER	(1u << 0)
 /* struct kfiber_next.flags, out: make a thread that attaches and calls NEXT. */
 #define KFIBER_NEXT_NEED_SPARE	(1u << 1)
+/* struct kfiber_next.flags, in: run @fiber on this thread, and nothing else. */
+#define KFIBER_NEXT_ONLY	(1u << 2)
 
 /**
  * struct kfiber_next - KFIBER_IOC_NEXT: something to run, please
  * @size: sizeof(struct kfiber_next)
- * @flags: in: KFIBER_NEXT_OFFER; out: KFIBER_NEXT_NEED_SPARE
+ * @flags: in: KFIBER_NEXT_OFFER, KFIBER_NEXT_ONLY; out: KFIBER_NEXT_NEED_SPARE
  * @worker: the caller's number
  * @reserved: must be zero
  * @arm: a fiber whose timer to set, as KFIBER_IOC_ARM does; 0 for none
- * @fiber: out: what to run
+ * @fiber: out: what to run; in, with ONLY: likewise
  *
  * Sleeps until there is a fiber to run and a processor to run it on, and
  * returns with both. With OFFER the caller's processor goes first to a worker
  * that waits for one. On an error the caller may have no processor.
+ *
+ * With ONLY it sleeps until READY is called for @fiber, or finds that it was, and
+ * others have the processor meanwhile. ONLY and OFFER: @fiber is runnable, and lets
+ * those go first who wait now.
  */
 struct kfiber_next {
 	__u32 size;

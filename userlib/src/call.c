@@ -34,7 +34,13 @@ int kf_call_next(struct kf_worker *w, kf_fiber_t *name, bool *need_spare)
 		.worker = w->index,
 		.arm = w->arm,
 	};
-	int err = kf_ioctl(w->domain->fd, KFIBER_IOC_NEXT, &args);
+	int err;
+
+	if (w->pinned) {
+		args.flags |= KFIBER_NEXT_ONLY;
+		args.fiber = kf_name(w->domain, w->pinned);
+	}
+	err = kf_ioctl(w->domain->fd, KFIBER_IOC_NEXT, &args);
 
 	w->arm = 0;
 	w->offer = false;

@@ -9,6 +9,7 @@
  *   switch.c    from fiber to fiber, and what is done for the one that was left
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
+ *   pin.c       fibers that stay on their thread
  *   wait.c      waiting for objects, their queues; wait.h is the map of what is
  *               built on it: mutex.c, rwlock.c, cond.c, sem.c, waitgroup.c, once.c,
  *               chan.c, select.c
@@ -117,6 +118,11 @@ struct kf_stack {
  * @left: the fiber that was switched away from
  * @arm: a fiber whose timer the next call of the module sets; 0 for none
  * @offer: the next call lets others have the processor first
+ * @pins: how often the fiber that it runs, or @pinned, has pinned itself; while that is
+ *	not 0 it runs no other
+ * @pinned: that fiber while it has left its stack; NULL while it runs
+ * @pinned_woken: it need not wait for anything
+ * @leaves: a fiber ended pinned: the thread is not for others
  * @busy: its fiber holds a lock of the library's, outside of critical sections
  * @alt_stack: its alternate signal stack, if that is ours
  * @stack: its own stack, for ASan; empty before the first switch
@@ -136,6 +142,10 @@ struct kf_worker {
 	struct kfiber_fiber_block *left;
 	kf_fiber_t arm;
 	bool offer;
+	unsigned int pins;
+	struct kfiber_fiber_block *pinned;
+	bool pinned_woken;
+	bool leaves;
 	atomic_bool busy;
 	char *alt_stack;
 	struct kf_stack stack;
@@ -195,8 +205,9 @@ struct kf_checked;
  * @arenas: by stack class
  * @arena_lock: guards their mapping
  * @sites: hash table; only grows
- * @lock: guards what is added to @sites, and @threads
+ * @lock: guards what is added to @sites, @threads and @left
  * @threads: all workers that have a thread of ours
+ * @left: of those, whose threads do no more than to end
  * @caller: the worker of the thread that called kf_run()
  * @sigmask: of the thread that called kf_run(); workers begin with it
  * @main_fn: the first fiber's function
@@ -227,6 +238,7 @@ struct kf_domain {
 	struct kf_site *_Atomic sites[KF_SITE_BUCKETS];
 	pthread_mutex_t lock;
 	struct kf_worker *threads;
+	struct kf_worker *left;
 	struct kf_worker caller;
 	sigset_t sigmask;
 	int (*main_fn)(void *arg);
@@ -360,6 +372,7 @@ enum kf_pick {
 enum kf_pick kf_pick_critical(struct kf_worker *w, kf_fiber_t *name);
 void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name);
 void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name);
+bool kf_is_anything_queued_critical(struct kf_worker *w);
 
 /* switch.c */
 void kf_jump(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save, bool for_good);
@@ -390,6 +403,11 @@ void kf_sites_free(struct kf_domain *d);
 int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline);
 int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, uint64_t flag);
 void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
+
+/* pin.c */
+void kf_pin_stay_critical(struct kf_worker *w, struct kfiber_fiber_block *f, enum kf_after after);
+bool kf_pin_pick_critical(struct kf_worker *w, kf_fiber_t *name);
+void kf_pin_go_on_critical(struct kf_worker *w);
 
 /* call.c */
 int kf_call_simple(struct kf_domain *d, unsigned long command, uint32_t *worker);

@@ -63,7 +63,9 @@ void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
 	kf_delay(KF_DELAY_PUBLISHED);
-	if (woken)
+	if (woken && w->pinned)
+		w->pinned_woken = true;
+	else if (woken)
 		kf_push_last_critical(w, kf_name(w->domain, f));
 }
 
@@ -224,7 +226,10 @@ int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, ui
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
 	kf_delay(KF_DELAY_WOKEN);
-	if (queue)
+	/* Of a pinned one the module tells its thread. */
+	if (queue && old & KFIBER_PINNED)
+		kf_call_ready(d, &name, 1);
+	else if (queue)
 		kf_queue_woken(d, critical, name);
 	return 0;
 }

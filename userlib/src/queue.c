@@ -165,6 +165,18 @@ static uint64_t kf_take_offer(struct kfiber_processor_block *p)
 	return offer;
 }
 
+/* Is there anybody who would run if the caller did not? */
+bool kf_is_anything_queued_critical(struct kf_worker *w)
+{
+	struct kfiber_processor_block *p = kf_worker_processor(w)->block;
+	struct kfiber_domain_block *b = w->domain->block;
+
+	return atomic_load_explicit(kf_atomic64(&p->next), memory_order_relaxed) ||
+	       kf_read32(&p->local_head) != kf_read32(&p->local_tail) ||
+	       kf_read32(&p->inbox_head) != kf_read32(&p->inbox_tail) ||
+	       kf_read32(&b->global) || kf_read32(&b->waiters) || kf_take_offer(p);
+}
+
 /* Takes the fiber that should run now. */
 enum kf_pick kf_pick_critical(struct kf_worker *w, kf_fiber_t *name)
 {

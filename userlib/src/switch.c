@@ -61,7 +61,10 @@ KF_OUT_OF_LINE void kf_arrive(void)
 	case KF_AFTER_NOTHING:
 		break;
 	case KF_AFTER_YIELD:
-		kf_push_last_critical(w, kf_name(w->domain, left));
+		if (w->pinned)
+			w->pinned_woken = true;
+		else
+			kf_push_last_critical(w, kf_name(w->domain, left));
 		break;
 	case KF_AFTER_PARK:
 		kf_publish_parked_critical(w, left);
@@ -88,9 +91,13 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 	struct kfiber_fiber_block *self = w->current;
 	bool for_good = after == KF_AFTER_EXIT;
 	int saved = kf_get_errno();
+	enum kf_pick pick = KF_PICK_NONE;
 	kf_fiber_t name = 0;
-	enum kf_pick pick = kf_pick_critical(w, &name);
 
+	if (!w->pins)
+		pick = kf_pick_critical(w, &name);
+	else if (after == KF_AFTER_YIELD && kf_is_anything_queued_critical(w))
+		pick = KF_PICK_ASK;
 	if (pick == KF_PICK_NONE && after == KF_AFTER_YIELD) {
 		kf_leave(w);
 		return;
@@ -108,6 +115,8 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 	} else {
 		w->current = NULL;
 		w->block->fiber = 0;
+		if (w->pins)
+			kf_pin_stay_critical(w, self, after);
 		kf_jump(w, NULL, &self->sp, for_good);
 	}
 	kf_arrive();

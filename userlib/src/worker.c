@@ -77,12 +77,54 @@ KF_OUT_OF_LINE void kf_make_up_for_slice(struct kf_worker *w)
 	kf_call_simple(w->domain, KFIBER_IOC_ACQUIRE, &w->index);
 }
 
+static void kf_worker_join(struct kf_worker *w)
+{
+	pthread_join(w->thread, NULL);
+	kf_alt_stack_free(w);
+	free(w);
+}
+
+/*
+ * The last that a thread does: whoever makes the next one joins it, so that threads
+ * that come and go do not add up. Unless kf_workers_join() has taken it already.
+ */
+static void kf_worker_left(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	struct kf_worker **link;
+
+	pthread_mutex_lock(&d->lock);
+	for (link = &d->threads; *link && *link != w; link = &(*link)->next)
+		;
+	if (*link) {
+		*link = w->next;
+		w->next = d->left;
+		d->left = w;
+	}
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void kf_workers_reap(struct kf_domain *d)
+{
+	struct kf_worker *w, *next;
+
+	pthread_mutex_lock(&d->lock);
+	w = d->left;
+	d->left = NULL;
+	pthread_mutex_unlock(&d->lock);
+	for (; w; w = next) {
+		next = w->next;
+		kf_worker_join(w);
+	}
+}
+
 static void *kf_worker_main(void *arg)
 {
 	struct kf_worker *w = arg;
 
 	if (kf_worker_run(w))
 		kf_call_kick(w->domain, KFIBER_KICK_NO_SPARE);
+	kf_worker_left(w);
 	return NULL;
 }
 
@@ -105,13 +147,14 @@ static int kf_worker_create_thread(struct kf_worker *w)
 /*
  * The caller has taken the last worker that was asleep: there must be another
  * one before it runs a fiber, which may block. When none can be made the fiber's
- * processor waits if it does.
+ * processor waits if it does. Return: whether it was made.
  */
-static void kf_worker_make_spare(struct kf_domain *d)
+static bool kf_worker_make_spare(struct kf_domain *d)
 {
 	struct kf_worker *w = calloc(1, sizeof(*w));
 	bool made = false;
 
+	kf_workers_reap(d);
 	if (w) {
 		w->domain = d;
 		pthread_mutex_lock(&d->lock);
@@ -126,6 +169,7 @@ static void kf_worker_make_spare(struct kf_domain *d)
 		free(w);
 		kf_call_kick(d, KFIBER_KICK_NO_SPARE);
 	}
+	return made;
 }
 
 static bool kf_holds_processor(struct kf_worker *w)
@@ -150,6 +194,8 @@ static bool kf_worker_spare_outside(struct kf_worker *w)
  */
 static bool kf_worker_pick(struct kf_worker *w, kf_fiber_t *name)
 {
+	if (w->pinned)
+		return kf_pin_pick_critical(w, name);
 	if (!kf_holds_processor(w) || w->arm || w->offer)
 		return false;
 	return kf_pick_critical(w, name) == KF_PICKED;
@@ -168,13 +214,13 @@ static int kf_worker_ask(struct kf_worker *w, kf_fiber_t *name)
 	return err;
 }
 
-/* Runs fibers until the domain ends. */
-static int kf_worker_loop(struct kf_worker *w)
+/* Runs fibers until the domain ends, or the thread is not for others any more. */
+static void kf_worker_loop(struct kf_worker *w)
 {
 	kf_fiber_t name;
 	int err;
 
-	for (;;) {
+	while (!w->leaves) {
 		/* Whoever looks for memory cannot take what this processor keeps warm. */
 		if (kf_is_pressed(w->domain) && kf_holds_processor(w))
 			kf_pools_drain_critical(w);
@@ -182,20 +228,17 @@ static int kf_worker_loop(struct kf_worker *w)
 		if (err == -EINTR)
 			continue;
 		if (err)
-			return err;
+			return;
 		kf_delay(KF_DELAY_RESUME);
+		if (w->pinned)
+			kf_pin_go_on_critical(w);
 		kf_resume_critical(w, name, &w->sp, false);
 		kf_arrive();
 	}
 }
 
-/**
- * kf_worker_run() - make the calling thread a worker until its domain ends
- * @w: has its domain; filled in
- *
- * Return: 0 when it ended, an error when the thread could not become a worker.
- */
-int kf_worker_run(struct kf_worker *w)
+/* Return: 0 when it has been one, an error when the thread could not become a worker. */
+static int kf_worker_run_once(struct kf_worker *w)
 {
 	int err = kf_call_simple(w->domain, KFIBER_IOC_ATTACH, &w->index);
 
@@ -217,15 +260,45 @@ int kf_worker_run(struct kf_worker *w)
 	return 0;
 }
 
+/*
+ * A worker that leaves is replaced when no other is asleep. Return: false if that
+ * cannot be done: better the thread than none.
+ */
+static bool kf_worker_succeed(struct kf_domain *d)
+{
+	return kf_read32(&d->block->shutdown) || kf_read32(&d->block->spares) ||
+	       kf_worker_make_spare(d);
+}
+
+/**
+ * kf_worker_run() - make the calling thread a worker until its domain ends
+ * @w: has its domain; filled in
+ *
+ * Or until a fiber has ended that was pinned to it.
+ *
+ * Return: 0, an error when the thread could not become a worker.
+ */
+int kf_worker_run(struct kf_worker *w)
+{
+	int err = kf_worker_run_once(w);
+
+	while (!err && w->leaves && !kf_worker_succeed(w->domain)) {
+		w->leaves = false;
+		err = kf_worker_run_once(w);
+	}
+	return err;
+}
+
 /* Takes a thread from the list. */
 static struct kf_worker *kf_workers_pop(struct kf_domain *d)
 {
-	struct kf_worker *w;
+	struct kf_worker **from, *w;
 
 	pthread_mutex_lock(&d->lock);
-	w = d->threads;
+	from = d->threads ? &d->threads : &d->left;
+	w = *from;
 	if (w)
-		d->threads = w->next;
+		*from = w->next;
 	pthread_mutex_unlock(&d->lock);
 	return w;
 }
@@ -235,9 +308,6 @@ void kf_workers_join(struct kf_domain *d)
 {
 	struct kf_worker *w;
 
-	while ((w = kf_workers_pop(d))) {
-		pthread_join(w->thread, NULL);
-		kf_alt_stack_free(w);
-		free(w);
-	}
+	while ((w = kf_workers_pop(d)))
+		kf_worker_join(w);
 }

@@ -248,6 +248,37 @@ int kf_park(uint64_t deadline);
 int kf_unpark(kf_fiber_t fiber);
 
 /**
+ * kf_pin() - stay on this thread
+ *
+ * From here to kf_unpin() the calling fiber runs on the thread that it is on now, and
+ * no other fiber does: thread-local variables (errno is the fiber's own anyway), the
+ * signal mask, credentials, scheduling policy and the like are its alone. Others run on
+ * other threads meanwhile; one is made if need be. Pins are counted.
+ *
+ * While it waits its thread sleeps, so each switch from and to it takes a system call
+ * or two and costs as much as those of threads do.
+ *
+ * A fiber that ends while it is pinned takes its thread with it: whatever it did to that
+ * is seen by nobody. (The thread that called kf_run() just runs no more fibers. When no
+ * other thread can be made, it goes on as it is.) If a thread ends under a fiber that is
+ * pinned to it, even one that waits, so does the fiber.
+ *
+ * Return: 0; -EAGAIN: kf_config.max_workers would leave no thread for fibers that are not
+ * pinned; -EPERM.
+ */
+int kf_pin(void);
+
+/**
+ * kf_unpin() - take back one kf_pin()
+ *
+ * With the last one the thread is for other fibers again: what they should not see of it
+ * has to be put back before.
+ *
+ * Return: 0, -EINVAL (not pinned), -EPERM.
+ */
+int kf_unpin(void);
+
+/**
  * kf_setname() - name the calling fiber
  * @name: at most 15 bytes are kept; it is copied
  *
