@@ -37,6 +37,7 @@ WAITS_WAKE = 0x800
 KILLED = 0x1000
 JOIN_NAMES = 1 << GENERATION_SHIFT
 NEVER = (1 << 64) - 1
+OBJECT_MASK = (1 << 56) - 1
 
 PAGE = 4096
 
@@ -230,7 +231,7 @@ def waits_for(fiber, joined, now):
     if fiber.full_name in joined:
         words.append("the end of %d" % joined[fiber.full_name].index)
     elif fiber.wait_object:
-        words.append(symbol(fiber.wait_object))
+        words.append(symbol(fiber.wait_object & OBJECT_MASK))
     elif not fiber.word & WAITS_WAKE:
         words.append("an unpark")
     if fiber.deadline != NEVER:

@@ -273,7 +273,8 @@ struct kfiber_worker_block {
  *	compare-and-exchange
  * @value: what it returned; user space writes before DEAD
  * @link: user space's own: pools, fiber-local values
- * @wait_object: what it waits for, an address; user space writes
+ * @wait_object: what it waits for: an address, and in the highest byte user space's own
+ *	number of what that is; user space writes
  * @wait_since: when that began; user space writes
  * @spawn_site: an address in its spawner; user space writes
  * @name: user space writes; not terminated when all 16 bytes are used

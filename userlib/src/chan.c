@@ -189,7 +189,7 @@ static int kf_chan_do(kf_chan_t *c, enum kf_case_op op, void *value, uint64_t de
 	kf_waiter_init(&me);
 	kf_queue_last_latched(q, &place);
 	kf_unlatch(w, latch);
-	err = kf_await(&me, c, deadline);
+	err = kf_await(&me, kf_object(KF_OBJECT_CHAN, c), deadline);
 	if (err) {
 		w = kf_latch(latch);
 		kf_queue_leave_latched(q, &place);

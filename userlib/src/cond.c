@@ -32,7 +32,7 @@ int kf_cond_wait_until(kf_cond_t *c, kf_mutex_t *m, uint64_t deadline)
 	kf_waiter_init(&me);
 	kf_queue_last_latched(q, &place);
 	kf_unlatch(w, q);
-	err = kf_await(&me, c, deadline);
+	err = kf_await(&me, kf_object(KF_OBJECT_COND, c), deadline);
 	if (err) {
 		w = kf_latch(q);
 		kf_queue_leave_latched(q, &place);

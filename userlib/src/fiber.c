@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "object.h"
 
 #define KF_DEFAULT_STACK_SHIFT 18
 
@@ -474,13 +475,14 @@ static int kf_collect(struct kfiber_fiber_block *f, void **value)
 int kf_join(kf_fiber_t fiber, void **value)
 {
 	struct kf_worker *w = kf_fiber_worker();
-	struct kfiber_fiber_block *f;
+	struct kfiber_fiber_block *f, *self_block;
 	kf_fiber_t self;
 	uint64_t was;
 
 	if (!w)
 		return -EPERM;
-	self = kf_name(w->domain, w->current);
+	self_block = w->current;
+	self = kf_name(w->domain, self_block);
 	if (fiber == self)
 		return -EDEADLK;
 	f = kf_find(w->domain, fiber);
@@ -489,8 +491,11 @@ int kf_join(kf_fiber_t fiber, void **value)
 	was = kf_claim(f, self);
 	if (was && was != KFIBER_JOIN_ENDED)
 		return was == KFIBER_JOIN_TAKEN ? -ESRCH : -EINVAL;
-	if (!was)
+	if (!was) {
+		self_block->wait_object = kf_object(KF_OBJECT_FIBER, f);
 		kf_wait(w, KFIBER_WAKE, KF_FOREVER);
+		self_block->wait_object = 0;
+	}
 	if (kf_is_checked())
 		kf_check_acquire(f);
 	return kf_collect(f, value);

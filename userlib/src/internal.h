@@ -15,6 +15,7 @@
  *               chan.c, select.c
  *   key.c       fiber-local values
  *   stack.c     what is known of stacks, trimming
+ *   dump.c      what is known of fibers; object.h, text.c
  *   site.c      what is known of the places where fibers are spawned
  *   fault.c     the signals of faults; fault.h is the map of what belongs to it:
  *               contain.c, report.c, walk.c, symbol.c
@@ -457,6 +458,12 @@ void kf_check_arrive(void *fake);
 void kf_check_release(void *at);
 void kf_check_acquire(void *at);
 void kf_check_written(void *at, size_t size);
+
+/* dump.c */
+int kf_dump_fibers(struct kf_domain *d, int fd, const char *title, bool still);
+
+/* mutex.c */
+bool kf_mutex_is_held(const kf_mutex_t *m);
 
 /* arch */
 void kf_context_switch(__u64 *save, uint64_t load);

@@ -98,7 +98,7 @@ static __attribute__((noinline)) int kf_mutex_lock_slowly(kf_mutex_t *m, uint64_
 		else
 			kf_queue_last_latched(q, &place);
 		kf_unlatch(w, q);
-		err = kf_await(&me, m, deadline);
+		err = kf_await(&me, kf_object(KF_OBJECT_MUTEX, m), deadline);
 		if (err) {
 			w = kf_latch(q);
 			kf_queue_leave_latched(q, &place);
@@ -112,12 +112,28 @@ static __attribute__((noinline)) int kf_mutex_lock_slowly(kf_mutex_t *m, uint64_
 	}
 }
 
+/* For a report of a deadlock: the index of the fiber that has it, and one; 0: a thread. */
+static void kf_mutex_note_holder(kf_mutex_t *m)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	m->holder = w ? (uint32_t)w->block->fiber + 1 : 0;
+}
+
+/* Context: nobody changes it meanwhile. */
+bool kf_mutex_is_held(const kf_mutex_t *m)
+{
+	return m->word & KF_MUTEX_LOCKED;
+}
+
 int kf_mutex_lock_until(kf_mutex_t *m, uint64_t deadline)
 {
 	int err = 0;
 
 	if (!kf_mutex_try(m))
 		err = kf_mutex_lock_slowly(m, deadline);
+	if (!err)
+		kf_mutex_note_holder(m);
 	if (!err && kf_is_checked())
 		kf_check_acquire(m);
 	return err;
@@ -138,6 +154,7 @@ int kf_mutex_trylock(kf_mutex_t *m)
 {
 	if (!kf_mutex_try(m))
 		return -EBUSY;
+	kf_mutex_note_holder(m);
 	if (kf_is_checked())
 		kf_check_acquire(m);
 	return 0;

@@ -75,7 +75,7 @@ static int kf_once_wait(kf_once_t *o)
 	kf_waiter_init(&me);
 	kf_queue_last_latched(q, &place);
 	kf_unlatch(w, q);
-	err = kf_await(&me, o, KF_FOREVER);
+	err = kf_await(&me, kf_object(KF_OBJECT_ONCE, o), KF_FOREVER);
 	if (err) {
 		w = kf_latch(q);
 		kf_queue_leave_latched(q, &place);

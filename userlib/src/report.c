@@ -3,137 +3,17 @@
  * What is said of a fault, on stderr, by a signal handler. What is certain goes
  * out before the stack is walked, which may fault.
  */
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fault.h"
+#include "text.h"
 
 /* Of a long backtrace: so many of the innermost functions, and of the outermost. */
 #define KF_INNERMOST 24u
 #define KF_OUTERMOST 8u
 
-/* --- text ------------------------------------------------------------------- */
-
-/**
- * struct kf_text - what is to be written
- * @bytes: it
- * @length: how much; what does not fit is written before
- * @symbols: where names come from
- *
- * Small: alternate stacks are.
- */
-struct kf_text {
-	char bytes[1024];
-	size_t length;
-	struct kf_symbols symbols;
-};
-
-static void kf_text_flush(struct kf_text *t)
-{
-	size_t done = 0;
-
-	while (done < t->length) {
-		ssize_t n = write(STDERR_FILENO, t->bytes + done, t->length - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
-	t->length = 0;
-}
-
-static void kf_text_end(struct kf_text *t)
-{
-	kf_text_flush(t);
-	kf_symbols_close(&t->symbols);
-}
-
-static void kf_text_byte(struct kf_text *t, char c)
-{
-	if (t->length == sizeof(t->bytes))
-		kf_text_flush(t);
-	t->bytes[t->length++] = c;
-}
-
-static void kf_text_add(struct kf_text *t, const char *s)
-{
-	while (*s)
-		kf_text_byte(t, *s++);
-}
-
-static void kf_text_number(struct kf_text *t, uint64_t n, unsigned int base)
-{
-	char digits[20];
-	unsigned int i = 0;
-
-	do {
-		digits[i++] = "0123456789abcdef"[n % base];
-		n /= base;
-	} while (n);
-	while (i)
-		kf_text_byte(t, digits[--i]);
-}
-
-static void kf_text_hex(struct kf_text *t, uint64_t n)
-{
-	kf_text_add(t, "0x");
-	kf_text_number(t, n, 16);
-}
-
-static void kf_text_kib(struct kf_text *t, uint64_t pages)
-{
-	kf_text_number(t, pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024, 10);
-	kf_text_add(t, " KiB");
-}
-
-/* function+0x12 (program+0x1234), as far as it is known */
-static void kf_text_place(struct kf_text *t, uintptr_t address)
-{
-	struct kf_symbol symbol;
-
-	kf_symbol_find(&t->symbols, address, &symbol);
-	if (*symbol.name) {
-		kf_text_add(t, symbol.name);
-		kf_text_byte(t, '+');
-		kf_text_hex(t, symbol.name_offset);
-		kf_text_add(t, " (");
-	}
-	kf_text_add(t, symbol.object);
-	if (*symbol.object)
-		kf_text_byte(t, '+');
-	kf_text_hex(t, symbol.object_offset);
-	if (*symbol.name)
-		kf_text_byte(t, ')');
-}
-
 /* --- who -------------------------------------------------------------------- */
-
-static void kf_text_name(struct kf_text *t, const char *name, size_t size)
-{
-	size_t i;
-
-	kf_text_add(t, " \"");
-	for (i = 0; i < size && name[i]; i++)
-		kf_text_byte(t, name[i] < ' ' || name[i] > '~' ? '?' : name[i]);
-	kf_text_byte(t, '"');
-}
-
-static void kf_text_fiber(struct kf_text *t, struct kf_domain *d, struct kfiber_fiber_block *f)
-{
-	kf_fiber_t name = kf_name(d, f);
-
-	kf_text_add(t, "fiber ");
-	kf_text_hex(t, name);
-	kf_text_add(t, " (index ");
-	kf_text_number(t, name & KFIBER_INDEX_MASK, 10);
-	kf_text_add(t, ", generation ");
-	kf_text_number(t, name >> KFIBER_GENERATION_SHIFT, 10);
-	kf_text_byte(t, ')');
-	kf_text_name(t, f->name, sizeof(f->name));
-}
 
 static void kf_text_spawned(struct kf_text *t, const struct kfiber_fiber_block *f)
 {
@@ -210,7 +90,7 @@ static void kf_text_stack(struct kf_text *t, const struct kfiber_fiber_block *f,
 static void kf_report_missed(uint64_t reports)
 {
 	uint32_t count = (uint32_t)reports - KF_REPORT_BURST;
-	struct kf_text t = { .length = 0 };
+	struct kf_text t = { .fd = STDERR_FILENO };
 
 	if ((uint32_t)reports <= KF_REPORT_BURST)
 		return;
@@ -320,7 +200,7 @@ static void kf_report_stack(struct kf_text *t, const struct kf_fault *fault)
  */
 void kf_report_fault(const struct kf_fault *fault)
 {
-	struct kf_text t = { .length = 0 };
+	struct kf_text t = { .fd = STDERR_FILENO };
 
 	if (fault->on_stack)
 		kf_report_stack(&t, fault);
@@ -370,7 +250,7 @@ static void kf_backtrace_visit(const struct kf_frame *frame, void *arg)
  */
 void kf_report_backtrace(const struct kf_fault *fault)
 {
-	struct kf_backtrace b = { .count = 0 };
+	struct kf_backtrace b = { .text.fd = STDERR_FILENO };
 	unsigned int i = KF_INNERMOST;
 
 	kf_walk(fault, kf_backtrace_visit, &b);
@@ -393,7 +273,7 @@ void kf_report_backtrace(const struct kf_fault *fault)
  */
 void kf_report_outcome(const struct kf_fault *fault, bool asked, const char *refusal)
 {
-	struct kf_text t = { .length = 0 };
+	struct kf_text t = { .fd = STDERR_FILENO };
 
 	if (!asked)
 		return;

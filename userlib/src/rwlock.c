@@ -118,7 +118,7 @@ static int kf_rwlock_lock_slowly(kf_rwlock_t *l, unsigned int kind, uint64_t dea
 	kf_waiter_init(&me);
 	kf_queue_last_latched(q, &place);
 	kf_unlatch(w, q);
-	err = kf_await(&me, l, deadline);
+	err = kf_await(&me, kf_object(KF_OBJECT_RWLOCK, l), deadline);
 	if (!err)
 		return 0;
 	kf_wakes_init(&wakes);

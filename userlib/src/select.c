@@ -191,7 +191,7 @@ static void kf_cases_leave(struct kf_case *first, struct kf_case *went)
 static int kf_select_wait(struct kf_case *cases, struct kf_case *first, struct kf_waiter *me,
 			  uint64_t deadline)
 {
-	int err = kf_await(me, cases, deadline);
+	int err = kf_await(me, kf_object(KF_OBJECT_SELECT, cases), deadline);
 	struct kf_case *went;
 
 	if (err) {

@@ -54,7 +54,7 @@ static int kf_sem_wait_slowly(kf_sem_t *s, uint64_t deadline)
 	kf_waiter_init(&me);
 	kf_queue_last_latched(q, &place);
 	kf_unlatch(w, q);
-	err = kf_await(&me, s, deadline);
+	err = kf_await(&me, kf_object(KF_OBJECT_SEM, s), deadline);
 	if (err) {
 		w = kf_latch(q);
 		kf_queue_leave_latched(q, &place);

@@ -141,7 +141,7 @@ static bool kf_settle(struct kf_waiter *waiter, uint32_t state)
 }
 
 /* Return: 0 when the wake-up came and is taken, -ETIMEDOUT. */
-static int kf_await_wake(struct kf_waiter *me, void *object, uint64_t deadline)
+static int kf_await_wake(struct kf_waiter *me, uint64_t object, uint64_t deadline)
 {
 	struct kfiber_fiber_block *self;
 	struct kf_worker *w;
@@ -151,7 +151,7 @@ static int kf_await_wake(struct kf_waiter *me, void *object, uint64_t deadline)
 		return kf_await_futex(me, deadline);
 	w = kf_fiber_worker();
 	self = w->current;
-	self->wait_object = (uintptr_t)object;
+	self->wait_object = object;
 	err = kf_wait(w, KFIBER_WAKE, deadline);
 	self->wait_object = 0;
 	return err;
@@ -160,7 +160,7 @@ static int kf_await_wake(struct kf_waiter *me, void *object, uint64_t deadline)
 /**
  * kf_await() - wait until somebody claims a waiter
  * @me: the caller's; its places are queued
- * @object: what is waited for, for debuggers
+ * @object: what is waited for, as kf_object() makes it
  * @deadline: absolute, or KF_FOREVER
  *
  * This is where all waits for objects end: a third party that ends one makes
@@ -169,7 +169,7 @@ static int kf_await_wake(struct kf_waiter *me, void *object, uint64_t deadline)
  * Return: 0 (claimed: @me->place and @me->result say what for), or why it gave up:
  * then places that are still queued are the caller's to take out.
  */
-int kf_await(struct kf_waiter *me, void *object, uint64_t deadline)
+int kf_await(struct kf_waiter *me, uint64_t object, uint64_t deadline)
 {
 	int err;
 
@@ -242,7 +242,7 @@ static void kf_latch_wait(struct kf_wait_queue *q)
 							memory_order_release,
 							memory_order_relaxed));
 	/* Not kf_await(): who holds a latch gives it back, so nothing else ends this. */
-	kf_await_wake(&me, q, KF_FOREVER);
+	kf_await_wake(&me, kf_object(KF_OBJECT_LATCH, q), KF_FOREVER);
 }
 
 /**

@@ -7,6 +7,7 @@
 #define KF_WAIT_H
 
 #include "internal.h"
+#include "object.h"
 
 /* The longest that an object lets one wait while others who ask later get it: Go's number. */
 #define KF_STARVING_NS 1000000ull
@@ -94,7 +95,7 @@ bool kf_claim_latched(struct kf_wait_queue *q, struct kf_place *p);
 struct kf_place *kf_claim_first_latched(struct kf_wait_queue *q);
 void kf_claim_all_latched(struct kf_wait_queue *q, struct kf_wakes *wakes);
 void kf_waiter_init(struct kf_waiter *me);
-int kf_await(struct kf_waiter *me, void *object, uint64_t deadline);
+int kf_await(struct kf_waiter *me, uint64_t object, uint64_t deadline);
 
 /* mutex.c */
 void kf_mutex_lock_again(kf_mutex_t *m);

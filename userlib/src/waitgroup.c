@@ -116,7 +116,7 @@ static int kf_waitgroup_wait_slowly(kf_waitgroup_t *g, uint64_t deadline)
 	kf_waiter_init(&me);
 	kf_queue_last_latched(q, &place);
 	kf_unlatch(w, q);
-	err = kf_await(&me, g, deadline);
+	err = kf_await(&me, kf_object(KF_OBJECT_WAITGROUP, g), deadline);
 	if (err) {
 		w = kf_latch(q);
 		kf_queue_leave_latched(q, &place);

@@ -386,6 +386,19 @@ struct kf_stats {
 int kf_stats(struct kf_stats *stats);
 
 /**
+ * kf_dump() - print all fibers
+ * @fd: where to
+ *
+ * For people, in no fixed form: each fiber's name, what it does or what it waits for, how
+ * long it will wait at most, and where it was spawned. They go on meanwhile.
+ *
+ * Context: any fiber or plain thread while a domain runs. Not a signal handler: have one
+ * wake a fiber that does it.
+ * Return: 0, -ESRCH (no domain runs), or why it could not be written.
+ */
+int kf_dump(int fd);
+
+/**
  * struct kf_stack_usage - what the memory of all stacks is used for
  * @size: sizeof(struct kf_stack_usage), set by the caller; what is beyond the size
  *	that the library knows is left alone

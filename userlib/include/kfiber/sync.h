@@ -51,10 +51,11 @@ struct kf_wait_queue {
  */
 typedef struct kf_mutex {
 	uint32_t word;
+	uint32_t holder;
 	struct kf_wait_queue queue;
 } kf_mutex_t;
 
-#define KF_MUTEX_INIT { 0, KF_WAIT_QUEUE_INIT }
+#define KF_MUTEX_INIT { 0, 0, KF_WAIT_QUEUE_INIT }
 
 /**
  * kf_mutex_lock() - take a mutex
