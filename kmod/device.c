@@ -112,7 +112,7 @@ static int kf_ioctl_acquire(struct kf_domain *d, union kf_args *args)
 
 static int kf_ioctl_next(struct kf_domain *d, union kf_args *args)
 {
-	if (args->next.flags & ~(KFIBER_NEXT_OFFER | KFIBER_NEXT_ONLY))
+	if (args->next.flags & ~(KFIBER_NEXT_OFFER | KFIBER_NEXT_ONLY | KFIBER_NEXT_DEADLOCK))
 		return -EOPNOTSUPP;
 	if (args->next.reserved)
 		return -EINVAL;

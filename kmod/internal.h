@@ -13,6 +13,7 @@
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
  *   preempt.c    who computes while others wait
  *   pin.c        fibers that stay on their thread
+ *   deadlock.c   nobody can go on
  *   account.c    what memory is counted against; pressure
  *   arena.c      stacks and their page faults
  *   trim.c       pages that stacks do not need go back
@@ -226,6 +227,7 @@ enum kf_sleep {
  * @sleep: which list it is in; domain.lock
  * @link: in domain.spares, waiters, preempted or pinned; domain.lock
  * @only: in NEXT, the one fiber it may run; domain.lock
+ * @looks: in NEXT, it wants to know of a deadlock; only this thread
  * @searching: counted in domain.nr_searching; domain.lock
  * @watching: counted in domain.nr_watching; domain.lock
  * @in_module: its switches are the module's own; only this thread
@@ -249,6 +251,7 @@ struct kf_worker {
 	enum kf_sleep sleep;
 	struct list_head link;
 	u64 only;
+	bool looks;
 	bool searching;
 	bool watching;
 	bool in_module;
@@ -345,6 +348,7 @@ enum kf_trim_why {
  * @timers: see there
  * @deaths: see there
  * @preemptions: see there
+ * @risen: workers taken from a list in which they slept
  * @mapping: what maps the domain's pages: the file's, in the place of the
  *	device's own, so that stacks can be found to be unmapped
  * @zap_lock: held for reading while pages are unmapped, for writing while
@@ -372,6 +376,9 @@ enum kf_trim_why {
  * @stack_starts: see there
  * @stack_dropped: see there
  * @next_calls: see there
+ * @outside: waits that somebody outside of the domain ends, deadlines excepted: counted
+ *	before the fiber is parked, and until it has been made runnable
+ * @deadline_hint: a fiber that had a deadline when it was looked at, by index; a hint
  * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
  * @dead: workers whose task has ended
  * @reap_work: clears @dead
@@ -449,6 +456,7 @@ struct kf_domain {
 	u64 timers;
 	u64 deaths;
 	u64 preemptions;
+	u64 risen;
 
 	struct address_space mapping;
 	struct rw_semaphore zap_lock;
@@ -476,6 +484,8 @@ struct kf_domain {
 	atomic64_t stack_starts;
 	atomic64_t stack_dropped;
 	atomic64_t next_calls;
+	atomic_t outside;
+	u32 deadline_hint;
 
 	struct irq_work dispatch_work;
 	struct llist_head dead;
@@ -572,6 +582,15 @@ void kf_preempt_exit(struct kf_domain *d);
 /* pin.c */
 struct kf_worker *kf_pin_ready_locked(struct kf_domain *d, struct kf_fiber *f, u64 name);
 int kf_pin_next(struct kf_worker *w, u64 name, bool yields);
+
+/* deadlock.c */
+enum kf_verdict {
+	KF_GOES_ON,	/* somebody can go on, and will look when it goes to sleep */
+	KF_THREADS,	/* only plain threads could wake somebody: look again later */
+	KF_DEADLOCK,
+};
+
+enum kf_verdict kf_deadlock_look(struct kf_domain *d);
 
 /* account.c */
 int kf_account_open(struct kf_domain *d);

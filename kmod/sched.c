@@ -122,7 +122,8 @@ void kf_unlist_locked(struct kf_worker *w)
 	else if (w->sleep == KF_PINNED)
 		d->nr_pinned--;
 	w->sleep = KF_AWAKE;
-	w->domain->nr_watching -= w->watching;
+	d->risen++;
+	d->nr_watching -= w->watching;
 	w->watching = false;
 	list_del_init(&w->link);
 }

@@ -33,6 +33,9 @@
 #define KF_WATCH_NS (1 * NSEC_PER_MSEC)
 #define KF_WATCH_NS_MAX (8 * NSEC_PER_MSEC)
 
+/* When to look for a deadlock again at first, see deadlock.c. */
+#define KF_LOOK_NS (1 * NSEC_PER_MSEC)
+
 /* Makes the page of worker blocks that an index lies in. */
 static struct kfiber_worker_block *kf_worker_block(struct kf_domain *d, u32 index)
 {
@@ -154,12 +157,35 @@ int kf_worker_detach(struct kf_domain *d, u32 index)
 	return 0;
 }
 
-/* Sleeps until there is a processor: the sleeping half of kf_worker_wait(). */
+/* Return: whether it is a deadlock. @again_ns: how long to sleep before the next look, or 0 */
+static bool kf_worker_look(struct kf_worker *w, u64 *again_ns)
+{
+	enum kf_verdict verdict = kf_deadlock_look(w->domain);
+
+	*again_ns = verdict == KF_THREADS ? *again_ns * 2 : 0;
+	return verdict == KF_DEADLOCK;
+}
+
+/* Context: the task's state is set. Return: 0 if nobody woke the caller. */
+static int kf_worker_doze(u64 ns)
+{
+	ktime_t timeout = ktime_add_ns(ktime_get(), ns);
+
+	return schedule_hrtimeout_range(&timeout, ns / 8, HRTIMER_MODE_ABS);
+}
+
+/*
+ * Sleeps until there is a processor: the sleeping half of kf_worker_wait(). Who looks for
+ * deadlocks is in its list by then: of several the last one sees them all there.
+ */
 int kf_worker_sleep(struct kf_worker *w, u64 watch_ns)
 {
 	ktime_t timeout = ktime_add_ns(ktime_get(), watch_ns);
+	u64 look_ns = w->looks && !watch_ns ? KF_LOOK_NS : 0;
 	int err = 0;
 
+	if (look_ns && kf_worker_look(w, &look_ns))
+		return -EDEADLK;
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
 		kf_delay(KF_DELAY_WAIT_STATE);
@@ -172,10 +198,14 @@ int kf_worker_sleep(struct kf_worker *w, u64 watch_ns)
 		if (err)
 			break;
 		kf_delay(KF_DELAY_WAIT_SCHEDULE);
-		if (!watch_ns)
+		if (watch_ns) {
+			if (!schedule_hrtimeout_range(&timeout, watch_ns / 8, HRTIMER_MODE_ABS))
+				return READ_ONCE(w->processor) ? 0 : -ETIME;
+		} else if (!look_ns) {
 			schedule();
-		else if (!schedule_hrtimeout_range(&timeout, watch_ns / 8, HRTIMER_MODE_ABS))
-			return READ_ONCE(w->processor) ? 0 : -ETIME;
+		} else if (!kf_worker_doze(look_ns) && kf_worker_look(w, &look_ns)) {
+			return -EDEADLK;
+		}
 	}
 	__set_current_state(TASK_RUNNING);
 	return err;
@@ -190,7 +220,7 @@ int kf_worker_sleep(struct kf_worker *w, u64 watch_ns)
  * Shutdown and sleeper cannot miss each other: the flag is set before the lists
  * are emptied, and looked at after the list is entered.
  *
- * Return: 0 with a processor; -EINTR, -ESHUTDOWN or -ETIME without one.
+ * Return: 0 with a processor; -EINTR, -ESHUTDOWN, -EDEADLK or -ETIME without one.
  */
 int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep, u64 watch_ns)
 {
@@ -264,7 +294,8 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
  * @args: in and out
  *
  * Context: may sleep for as long as there is nothing to do.
- * Return: 0, -ENOENT (not the caller's worker; no such fiber), -EINTR, -ESHUTDOWN.
+ * Return: 0, -ENOENT (not the caller's worker; no such fiber), -EINTR, -ESHUTDOWN,
+ * -EDEADLK.
  */
 int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 {
@@ -284,10 +315,12 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 	kf_delay_sleep(KF_DELAY_NEXT_ENTER);
 	w->in_module = true;
 	w->lost = false;
+	w->looks = args->flags & KFIBER_NEXT_DEADLOCK;
 	if (args->flags & KFIBER_NEXT_ONLY)
 		err = kf_pin_next(w, args->fiber, args->flags & KFIBER_NEXT_OFFER);
 	else
 		err = kf_worker_find_work(w, &args->fiber, offer);
+	w->looks = false;
 	args->flags = 0;
 	if (err)
 		kf_sched_interrupted(w);

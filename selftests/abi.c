@@ -114,7 +114,7 @@ static const struct command commands[] = {
 	  .good = { .stats = { .size = sizeof(struct kfiber_stats) } } },
 	{ COMMAND(ATTACH, kfiber_simple), .good = { SIMPLE } },
 	{ COMMAND(DETACH, kfiber_simple), .good = { SIMPLE }, .result = -ENOENT },
-	{ COMMAND(NEXT, kfiber_next), .flags = KFIBER_NEXT_OFFER | KFIBER_NEXT_ONLY,
+	{ COMMAND(NEXT, kfiber_next), .flags = KFIBER_NEXT_OFFER | KFIBER_NEXT_ONLY | KFIBER_NEXT_DEADLOCK,
 	  .good = { .next = { .size = sizeof(struct kfiber_next) } }, .result = -ENOENT },
 	{ COMMAND(ACQUIRE, kfiber_simple), .good = { SIMPLE }, .result = -ENOENT },
 	{ COMMAND(KICK, kfiber_kick), .flags = KFIBER_KICK_NO_SPARE,

@@ -20,6 +20,7 @@
  *   EAGAIN      a limit of the domain is reached
  *   ESHUTDOWN   the domain has ended
  *   EINTR       a signal came
+ *   EDEADLK     nothing can make a fiber runnable any more, see KFIBER_NEXT_DEADLOCK
  *
  * Every struct begins with its size and grows only at its end; a shorter one is
  * taken as if the rest were zero. Fields named "reserved" must be zero.
@@ -429,11 +430,14 @@ struct kfiber_simple {
 #define KFIBER_NEXT_NEED_SPARE	(1u << 1)
 /* struct kfiber_next.flags, in: run @fiber on this thread, and nothing else. */
 #define KFIBER_NEXT_ONLY	(1u << 2)
+/* struct kfiber_next.flags, in: rather than sleep for ever, EDEADLK. */
+#define KFIBER_NEXT_DEADLOCK	(1u << 3)
 
 /**
  * struct kfiber_next - KFIBER_IOC_NEXT: something to run, please
  * @size: sizeof(struct kfiber_next)
- * @flags: in: KFIBER_NEXT_OFFER, KFIBER_NEXT_ONLY; out: KFIBER_NEXT_NEED_SPARE
+ * @flags: in: KFIBER_NEXT_OFFER, KFIBER_NEXT_ONLY, KFIBER_NEXT_DEADLOCK;
+ *	out: KFIBER_NEXT_NEED_SPARE
  * @worker: the caller's number
  * @reserved: must be zero
  * @arm: a fiber whose timer to set, as KFIBER_IOC_ARM does; 0 for none
@@ -446,6 +450,11 @@ struct kfiber_simple {
  * With ONLY it sleeps until READY is called for @fiber, or finds that it was, and
  * others have the processor meanwhile. ONLY and OFFER: @fiber is runnable, and lets
  * those go first who wait now.
+ *
+ * With DEADLOCK the last worker that goes to sleep gets EDEADLK if fibers are parked and
+ * nothing can make one runnable: every thread of the process is a worker that sleeps in
+ * NEXT, no parked fiber has a deadline, the kernel waits for nothing on a fiber's behalf,
+ * and the process catches no signals but those of faults.
  */
 struct kfiber_next {
 	__u32 size;

@@ -30,7 +30,7 @@ int kf_call_next(struct kf_worker *w, kf_fiber_t *name, bool *need_spare)
 {
 	struct kfiber_next args = {
 		.size = sizeof(args),
-		.flags = w->offer ? KFIBER_NEXT_OFFER : 0,
+		.flags = KFIBER_NEXT_DEADLOCK | (w->offer ? KFIBER_NEXT_OFFER : 0),
 		.worker = w->index,
 		.arm = w->arm,
 	};

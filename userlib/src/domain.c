@@ -231,6 +231,8 @@ static void *kf_main_fiber(void *arg)
 
 static int kf_main_result(struct kf_domain *d)
 {
+	if (atomic_load(&d->deadlocked))
+		return -EDEADLK;
 	if (d->block->live)
 		return -ESHUTDOWN;
 	return d->main_ended ? d->main_value : -EFAULT;

@@ -216,6 +216,7 @@ struct kf_checked;
  * @main_name: its name
  * @main_ended: it returned, or called kf_exit()
  * @main_value: with what
+ * @deadlocked: nothing could go on any more
  * @checked: what checkers know of each fiber, by index; NULL without a checker
  */
 struct kf_domain {
@@ -247,6 +248,7 @@ struct kf_domain {
 	kf_fiber_t main_name;
 	bool main_ended;
 	int main_value;
+	atomic_bool deadlocked;
 	struct kf_checked *checked;
 };
 

@@ -23,7 +23,7 @@ enum kf_object_kind {
 	KF_OBJECT_LATCH,	/* a queue of one of these, for a moment */
 };
 
-static inline uint64_t kf_object(enum kf_object_kind kind, const volatile void *at)
+static inline uint64_t kf_object(enum kf_object_kind kind, const void *at)
 {
 	return (uint64_t)kind << KF_OBJECT_SHIFT | (uintptr_t)at;
 }

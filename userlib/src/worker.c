@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -214,6 +215,15 @@ static int kf_worker_ask(struct kf_worker *w, kf_fiber_t *name)
 	return err;
 }
 
+/* No fiber will ever run again: says so, and ends the domain. */
+static void kf_deadlock(struct kf_domain *d)
+{
+	if (!atomic_exchange(&d->deadlocked, true))
+		kf_dump_fibers(d, STDERR_FILENO,
+			       "kfiber: deadlock: fibers wait, and nothing can wake them\n", true);
+	kf_call_simple(d, KFIBER_IOC_SHUTDOWN, NULL);
+}
+
 /* Runs fibers until the domain ends, or the thread is not for others any more. */
 static void kf_worker_loop(struct kf_worker *w)
 {
@@ -227,6 +237,8 @@ static void kf_worker_loop(struct kf_worker *w)
 		err = kf_worker_pick(w, &name) ? 0 : kf_worker_ask(w, &name);
 		if (err == -EINTR)
 			continue;
+		if (err == -EDEADLK)
+			kf_deadlock(w->domain);
 		if (err)
 			return;
 		kf_delay(KF_DELAY_RESUME);

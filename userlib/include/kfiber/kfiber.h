@@ -157,7 +157,8 @@ struct kf_attr {
  * -EBUSY (a domain runs), -EPERM (called by a fiber), -ENOENT (no /dev/kfiber:
  * the module is not loaded), -EACCES, -EPROTONOSUPPORT (another version of the
  * module), -ENOMEM. -ESHUTDOWN when the domain was ended under its fibers,
- * by closing its descriptor; -EFAULT when the first fiber's thread died, or it
+ * by closing its descriptor; -EDEADLK when fibers waited and nothing could wake one any
+ * more: all of them are printed on stderr then, with what they waited for; -EFAULT when the first fiber's thread died, or it
  * had a fault that was contained.
  */
 int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg);
