@@ -22,6 +22,7 @@
 #include <kfiber/chan.h>
 #include <kfiber/key.h>
 #include <kfiber/sync.h>
+#include <kfiber/timer.h>
 #include <stddef.h>
 #include <stdint.h>
 
