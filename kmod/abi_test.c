@@ -116,6 +116,7 @@ static const struct abi_field kfiber_setup_fields[] = {
 	FIELD(kfiber_setup, guard_bytes, 32, 8),
 	FIELD(kfiber_setup, pool_bytes, 40, 8),
 	FIELD(kfiber_setup, slice_ns, 48, 8),
+	FIELD(kfiber_setup, slack_ns, 56, 8),
 };
 
 static const struct abi_field kfiber_simple_fields[] = {
@@ -224,7 +225,7 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_worker_block, 64),
 	STRUCT(kfiber_fiber_block, 128),
 	STRUCT(kfiber_query, 24),
-	STRUCT(kfiber_setup, 56),
+	STRUCT(kfiber_setup, 64),
 	STRUCT(kfiber_simple, 16),
 	STRUCT(kfiber_next, 32),
 	STRUCT(kfiber_kick, 8),

@@ -17,6 +17,7 @@
  * or dies.
  */
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
@@ -118,6 +119,7 @@ int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 	d->stack_pages_max = kf_limit_stack_pages(args->stack_bytes_max);
 	d->no_hold = args->flags & KFIBER_SETUP_NO_HOLD;
 	d->slice_ns = d->no_hold ? 0 : kf_slice_ns(args->slice_ns);
+	d->slack_ns = kf_slack_ns(args->slack_ns, current->timer_slack_ns);
 	err = kf_sched_setup(d);
 	if (!err)
 		smp_store_release(&d->ready, true);	/* pairs with kf_is_ready() */

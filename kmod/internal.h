@@ -291,6 +291,7 @@ enum kf_trim_why {
  * @max_fibers: bound on @nr_fibers
  * @no_hold: KFIBER_SETUP_NO_HOLD
  * @slice_ns: how long a fiber may run while others wait; 0: for ever
+ * @slack_ns: how late timers may be, to be merged with others
  * @stack_pages_max: bound on @stack_pages; LONG_MAX for none
  * @guard_bytes: as asked for, see kf_guard()
  * @pool_pages_max: what @pool_pages is brought down to
@@ -397,6 +398,7 @@ struct kf_domain {
 	u32 max_fibers;
 	bool no_hold;
 	u64 slice_ns;
+	u64 slack_ns;
 	long stack_pages_max;
 	u64 guard_bytes;
 	u64 pool_pages_max;

@@ -13,6 +13,19 @@
 
 #include "slice.h"
 
+static inline bool kf_slack_valid(u64 ns)
+{
+	return ns <= KFIBER_SLACK_MAX || ns == KFIBER_SLACK_NONE;
+}
+
+/* @ns: as user space says it; @usual: the calling thread's */
+static inline u64 kf_slack_ns(u64 ns, u64 usual)
+{
+	if (ns == KFIBER_SLACK_NONE)
+		return 0;
+	return ns ?: min(usual, KFIBER_SLACK_MAX);
+}
+
 /* Can a domain be made with these sizes? */
 static inline bool kf_limits_valid(const struct kfiber_setup *args)
 {
@@ -22,7 +35,7 @@ static inline bool kf_limits_valid(const struct kfiber_setup *args)
 		return false;
 	if (!args->max_fibers || args->max_fibers > KFIBER_FIBERS_MAX)
 		return false;
-	if (!kf_slice_valid(args->slice_ns))
+	if (!kf_slice_valid(args->slice_ns) || !kf_slack_valid(args->slack_ns))
 		return false;
 	return !args->stack_bytes_max || args->stack_bytes_max >= PAGE_SIZE;
 }

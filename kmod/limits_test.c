@@ -25,6 +25,12 @@ static const struct {
 				 .stack_bytes_max = PAGE_SIZE }, true },
 	{ "less than a page", { .processors = 1, .max_workers = 1, .max_fibers = 1,
 				.stack_bytes_max = PAGE_SIZE - 1 }, false },
+	{ "the most slack", { .processors = 1, .max_workers = 1, .max_fibers = 1,
+			      .slack_ns = KFIBER_SLACK_MAX }, true },
+	{ "no slack", { .processors = 1, .max_workers = 1, .max_fibers = 1,
+			.slack_ns = KFIBER_SLACK_NONE }, true },
+	{ "too much slack", { .processors = 1, .max_workers = 1, .max_fibers = 1,
+			      .slack_ns = KFIBER_SLACK_MAX + 1 }, false },
 };
 
 static void limits_of_setup(struct kunit *test)
@@ -42,6 +48,14 @@ static void limits_stack_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kf_limit_stack_pages(PAGE_SIZE), 1);
 	KUNIT_EXPECT_EQ(test, kf_limit_stack_pages(3 * PAGE_SIZE - 1), 2);
 	KUNIT_EXPECT_EQ(test, kf_limit_stack_pages(U64_MAX), (long)(U64_MAX >> PAGE_SHIFT));
+}
+
+static void limits_slack(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, kf_slack_ns(0, 50000), 50000);
+	KUNIT_EXPECT_EQ(test, kf_slack_ns(0, U64_MAX), KFIBER_SLACK_MAX);
+	KUNIT_EXPECT_EQ(test, kf_slack_ns(1, 50000), 1);
+	KUNIT_EXPECT_EQ(test, kf_slack_ns(KFIBER_SLACK_NONE, 50000), 0);
 }
 
 static void limits_fibers(struct kunit *test)
@@ -88,6 +102,7 @@ static void limits_charge(struct kunit *test)
 static struct kunit_case limits_cases[] = {
 	KUNIT_CASE(limits_of_setup),
 	KUNIT_CASE(limits_stack_pages),
+	KUNIT_CASE(limits_slack),
 	KUNIT_CASE(limits_fibers),
 	KUNIT_CASE(limits_spares),
 	KUNIT_CASE(limits_charge),

@@ -34,14 +34,12 @@
 #include "internal.h"
 #include "word.h"
 
-/* How late a timer may be, to be merged with others: as for user timers. */
-#define KF_SLACK_NS		50000ull
-
 /* Context: timer_lock. */
 static void kf_timer_set_locked(struct kf_fiber *f, u64 when)
 {
 	WRITE_ONCE(kf_fiber_block(f)->armed, when);
-	hrtimer_start_range_ns(&f->timer, ns_to_ktime(when), KF_SLACK_NS, HRTIMER_MODE_ABS_HARD);
+	hrtimer_start_range_ns(&f->timer, ns_to_ktime(when), f->domain->slack_ns,
+			       HRTIMER_MODE_ABS_HARD);
 }
 
 /*

@@ -32,7 +32,7 @@ _Static_assert(sizeof(struct kfiber_processor_block) == 4096, "processor block")
 _Static_assert(sizeof(struct kfiber_worker_block) == 64, "worker block");
 _Static_assert(sizeof(struct kfiber_fiber_block) == 128, "fiber block");
 _Static_assert(sizeof(struct kfiber_query) == 24, "query");
-_Static_assert(sizeof(struct kfiber_setup) == 56, "setup");
+_Static_assert(sizeof(struct kfiber_setup) == 64, "setup");
 _Static_assert(sizeof(struct kfiber_simple) == 16, "simple");
 _Static_assert(sizeof(struct kfiber_next) == 32, "next");
 _Static_assert(sizeof(struct kfiber_kick) == 8, "kick");

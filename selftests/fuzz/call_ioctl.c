@@ -81,6 +81,7 @@ void call_setup(struct track *t, const uint64_t *args)
 		.processors = args[3], .max_workers = args[4], .max_fibers = args[5],
 		.stack_bytes_max = args[6], .pool_bytes = args[6] / 2, .flags = args[7], .reserved = args[7] >> 32,
 		.slice_ns = args[6] % 3 ? KFIBER_SLICE_MIN : 0,
+		.slack_ns = args[6] % 5 ? 0 : KFIBER_SLACK_MAX,
 	};
 
 	call_ioctl(t, KFIBER_IOC_SETUP, args, &setup, sizeof(setup));

@@ -379,6 +379,9 @@ struct kfiber_query {
  * @slice_ns: how long a fiber may run while others wait for its processor, from
  *	KFIBER_SLICE_MIN; 0: KFIBER_SLICE_DEFAULT; KFIBER_SLICE_NEVER: as long as it
  *	likes
+ * @slack_ns: how late a deadline may be, to be merged with others, at most
+ *	KFIBER_SLACK_MAX; 0: as it is for the calling thread (PR_SET_TIMERSLACK);
+ *	KFIBER_SLACK_NONE: not at all
  */
 struct kfiber_setup {
 	__u32 size;
@@ -391,6 +394,7 @@ struct kfiber_setup {
 	__u64 guard_bytes;
 	__u64 pool_bytes;
 	__u64 slice_ns;
+	__u64 slack_ns;
 };
 
 /* 4096 stacks of a page each. */
@@ -402,6 +406,9 @@ struct kfiber_setup {
 #define KFIBER_SLICE_DEFAULT	10000000ull
 #define KFIBER_SLICE_MIN	1000000ull
 #define KFIBER_SLICE_NEVER	(~0ull)
+
+#define KFIBER_SLACK_MAX	1000000000ull
+#define KFIBER_SLACK_NONE	(~0ull)
 
 /**
  * struct kfiber_simple - the calls that take nothing but a worker, or nothing

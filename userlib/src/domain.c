@@ -120,6 +120,7 @@ static int kf_setup_device(struct kf_domain *d, const struct kf_config *config)
 		.guard_bytes = config->guard_size,
 		.pool_bytes = config->pool_bytes,
 		.slice_ns = config->slice_ns,
+		.slack_ns = config->slack_ns,
 	};
 
 	return ioctl(d->fd, KFIBER_IOC_SETUP, &setup) ? -errno : 0;

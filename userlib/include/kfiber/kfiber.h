@@ -68,6 +68,9 @@ typedef uint64_t kf_fiber_t;
  *	nanoseconds, from 1 ms; 0: 10 ms, as Go's; or KF_SLICE_NEVER. Then it waits
  *	for its turn where it is, on its thread, even in a library that knows nothing
  *	of fibers
+ * @slack_ns: how late a deadline may be, to be met together with others, at most 1 s;
+ *	0: as a thread's, that is what the thread that calls kf_run() has (50 us unless
+ *	it has said otherwise, see PR_SET_TIMERSLACK); or KF_SLACK_NONE
  *
  * A field that is 0 takes its default.
  */
@@ -83,6 +86,7 @@ struct kf_config {
 	size_t pool_bytes;
 	size_t pool_stacks;
 	uint64_t slice_ns;
+	uint64_t slack_ns;
 };
 
 /** KF_SLICE_NEVER - kf_config.slice_ns: fibers are not preempted */
@@ -90,6 +94,9 @@ struct kf_config {
 
 /** KF_SLICE_MIN - the least of kf_config.slice_ns but 0 */
 #define KF_SLICE_MIN 1000000ull
+
+/** KF_SLACK_NONE - kf_config.slack_ns: each deadline is met by itself */
+#define KF_SLACK_NONE UINT64_MAX
 
 /**
  * KF_CONTAIN_FAULTS - kf_attr.flags, kf_config.flags: a fault ends only its fiber
