@@ -113,4 +113,38 @@ static inline bool kf_is_wanted_locked(const struct kf_domain *d, const struct k
 	return kf_is_awaited_locked(d, p) || d->nr_idle < d->nr_processors;
 }
 
+/* All that processors have switched: whether it has changed is what matters. */
+static inline u64 kf_switches_locked(const struct kf_domain *d)
+{
+	u64 switches = 0;
+	u32 i;
+
+	for (i = 0; i < d->nr_processors; i++)
+		switches += READ_ONCE(d->processors[i].block->switches);
+	return switches;
+}
+
+/* Is every worker asleep, a spare or pinned: none runs, blocks elsewhere or wants to go on? */
+static inline bool kf_all_sleep_locked(struct kf_domain *d)
+{
+	return d->nr_spares + d->nr_pinned == d->nr_workers && !kf_visible_locked(d);
+}
+
+/* Has it been told that all sleep, and has no fiber run since? */
+static inline bool kf_quiet_is_told_locked(const struct kf_domain *d)
+{
+	return kf_switches_locked(d) == d->quiet_switches;
+}
+
+/*
+ * Does nothing happen any more, and has that not been told yet? All sleep, with one that
+ * can be told; so nothing is queued either, unless by a trimmer, who does that in the end
+ * (kf_word_hold()). And nothing is waited for outside of the domain.
+ */
+static inline bool kf_is_quiet_locked(struct kf_domain *d)
+{
+	return d->nr_spares && kf_all_sleep_locked(d) && !d->held && !atomic_read(&d->outside) &&
+	       !kf_quiet_is_told_locked(d);
+}
+
 #endif /* KF_BALANCE_H */

@@ -228,6 +228,34 @@ static void balance_given_up_processor(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, kf_is_wanted_locked(b->d, &b->p[2]));
 }
 
+/* All sleep, nothing is queued, and some fiber has run since that was last so. */
+static void balance_is_quiet(struct kunit *test)
+{
+	struct balance *b = test->priv;
+	struct kf_domain *d = b->d;
+
+	b->p[1].block->switches = 1;
+	KUNIT_EXPECT_FALSE(test, kf_is_quiet_locked(d));
+	d->nr_workers = 2;
+	d->nr_spares = 1;
+	KUNIT_EXPECT_FALSE(test, kf_is_quiet_locked(d));
+	d->nr_spares = 2;
+	KUNIT_EXPECT_TRUE(test, kf_is_quiet_locked(d));
+	d->held = true;
+	KUNIT_EXPECT_FALSE(test, kf_is_quiet_locked(d));
+	d->held = false;
+	b->p[2].block->next = 1;
+	KUNIT_EXPECT_FALSE(test, kf_is_quiet_locked(d));
+	b->p[2].block->next = 0;
+	d->nr_global = 1;
+	KUNIT_EXPECT_FALSE(test, kf_is_quiet_locked(d));
+	d->nr_global = 0;
+	d->quiet_switches = kf_switches_locked(d);
+	KUNIT_EXPECT_FALSE(test, kf_is_quiet_locked(d));
+	b->p[3].block->switches = 1;
+	KUNIT_EXPECT_TRUE(test, kf_is_quiet_locked(d));
+}
+
 static struct kunit_case balance_cases[] = {
 	KUNIT_CASE(balance_takes_turns),
 	KUNIT_CASE(balance_preempted_come_last),
@@ -238,6 +266,7 @@ static struct kunit_case balance_cases[] = {
 	KUNIT_CASE(balance_half_may_search),
 	KUNIT_CASE(balance_last_searcher_is_replaced),
 	KUNIT_CASE(balance_given_up_processor),
+	KUNIT_CASE(balance_is_quiet),
 	{ }
 };
 

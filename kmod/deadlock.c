@@ -16,6 +16,8 @@
  *   a file, or whatever else is waited      domain.outside
  *   for by the kernel on its behalf
  *   who has a stack in hand (trim.c)        its word says PARKING
+ *   user space's own clock                  KFIBER_SETUP_QUIET: until it was told that all sleep,
+ *                                           and had nobody to wake
  *   a signal handler                        the process has one, of a signal that is not
  *                                           made by a fault
  *
@@ -72,7 +74,8 @@ static enum kf_verdict kf_look_at_workers(struct kf_domain *d, u64 *risen)
 
 	raw_spin_lock_irq(&d->lock);
 	*risen = d->risen;
-	if (d->nr_spares + d->nr_pinned == d->nr_workers && !d->shutdown && !kf_visible_locked(d))
+	if (kf_all_sleep_locked(d) && !d->shutdown &&
+	    !(d->tells_quiet && !kf_quiet_is_told_locked(d)))
 		verdict = get_nr_threads(current) > d->nr_workers ? KF_THREADS : KF_DEADLOCK;
 	raw_spin_unlock_irq(&d->lock);
 	return atomic_read(&d->outside) ? KF_GOES_ON : verdict;

@@ -44,7 +44,7 @@ static int kf_ioctl_query(struct kf_domain *d, union kf_args *args)
 
 static int kf_ioctl_setup(struct kf_domain *d, union kf_args *args)
 {
-	if (args->setup.flags & ~KFIBER_SETUP_NO_HOLD)
+	if (args->setup.flags & ~(KFIBER_SETUP_NO_HOLD | KFIBER_SETUP_QUIET))
 		return -EOPNOTSUPP;
 	if (args->setup.reserved)
 		return -EINVAL;

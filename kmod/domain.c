@@ -118,6 +118,7 @@ int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 	d->pool_pages_max = (args->pool_bytes ?: KFIBER_POOL_BYTES) >> PAGE_SHIFT;
 	d->stack_pages_max = kf_limit_stack_pages(args->stack_bytes_max);
 	d->no_hold = args->flags & KFIBER_SETUP_NO_HOLD;
+	d->tells_quiet = args->flags & KFIBER_SETUP_QUIET;
 	d->slice_ns = d->no_hold ? 0 : kf_slice_ns(args->slice_ns);
 	d->slack_ns = kf_slack_ns(args->slack_ns, current->timer_slack_ns);
 	err = kf_sched_setup(d);

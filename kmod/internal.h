@@ -230,6 +230,8 @@ enum kf_sleep {
  * @looks: in NEXT, it wants to know of a deadlock; only this thread
  * @searching: counted in domain.nr_searching; domain.lock
  * @watching: counted in domain.nr_watching; domain.lock
+ * @quiet: it is to be told that nothing happens any more; domain.lock, then only
+ *	this thread
  * @in_module: its switches are the module's own; only this thread
  * @lost: it lost @processor and wants one before it goes on; only this thread
  * @left: it has detached itself; only this thread, then the reaper
@@ -254,6 +256,7 @@ struct kf_worker {
 	bool looks;
 	bool searching;
 	bool watching;
+	bool quiet;
 	bool in_module;
 	bool lost;
 	bool left;
@@ -290,6 +293,7 @@ enum kf_trim_why {
  * @max_workers: bound on @nr_workers
  * @max_fibers: bound on @nr_fibers
  * @no_hold: KFIBER_SETUP_NO_HOLD
+ * @tells_quiet: KFIBER_SETUP_QUIET
  * @slice_ns: how long a fiber may run while others wait; 0: for ever
  * @slack_ns: how late timers may be, to be merged with others
  * @stack_pages_max: bound on @stack_pages; LONG_MAX for none
@@ -329,6 +333,9 @@ enum kf_trim_why {
  * @nr_workers: attached
  * @workers_peak: most at once
  * @spares_pending: spares that were asked for and have not come
+ * @held: some fibers' stacks are being trimmed: they may have been woken, and be in no
+ *	queue yet; written only if @tells_quiet
+ * @quiet_switches: all that processors had counted when that was last told
  * @waiters_turn: who is next when both a waiter and a spare could go on
  * @preempted_turn: the first in @preempted has waited for long
  * @tick_armed: @tick will look again
@@ -397,6 +404,7 @@ struct kf_domain {
 	u32 max_workers;
 	u32 max_fibers;
 	bool no_hold;
+	bool tells_quiet;
 	u64 slice_ns;
 	u64 slack_ns;
 	long stack_pages_max;
@@ -438,6 +446,8 @@ struct kf_domain {
 	u32 nr_workers;
 	u32 workers_peak;
 	u32 spares_pending;
+	bool held;
+	u64 quiet_switches;
 	bool waiters_turn;
 	bool preempted_turn;
 	bool tick_armed;
@@ -543,6 +553,7 @@ void kf_sched_dispatch(struct kf_domain *d);
 void kf_sched_kick(struct kf_domain *d);
 void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *counter);
 u64 kf_sched_steal_next(struct kf_domain *d, struct kf_processor *p, struct kf_watch *watch);
+void kf_sched_set_held(struct kf_domain *d, bool held);
 void kf_sched_shutdown(struct kf_domain *d);
 void kf_sched_attach(struct kf_worker *w);
 void kf_sched_detach(struct kf_worker *w);

@@ -53,6 +53,10 @@
  * lets another one look when it leaves NEXT. selftests/models/watch.pml is a model
  * of this.
  *
+ * Nothing is left to happen when every worker is a spare and nothing is queued. Both
+ * are looked at under the lock, each time a worker has entered the list or left the
+ * domain, so the last of them is seen by somebody (KFIBER_SETUP_QUIET).
+ *
  * A processor that is given up in sched_out goes the same way by irq_work,
  * unless it is the only busy one: then nobody is there who could queue without
  * the lock.
@@ -137,6 +141,25 @@ static void kf_set_searching_locked(struct kf_worker *w, bool searching)
 }
 
 /*
+ * The last one that came is told when all sleep, if anybody wants to know: it is the
+ * first in the list. Return: as kf_pair_locked().
+ */
+static struct kf_worker *kf_tell_quiet_locked(struct kf_domain *d)
+{
+	struct kf_worker *w;
+
+	if (!d->tells_quiet || !kf_is_quiet_locked(d))
+		return NULL;
+	d->quiet_switches = kf_switches_locked(d);
+	w = list_first_entry(&d->spares, struct kf_worker, link);
+	kf_unlist_locked(w);
+	kf_assign_locked(kf_choose_idle_locked(d, w->last), w);
+	w->quiet = true;
+	kf_publish_locked(d);
+	return w;
+}
+
+/*
  * Finds an idle processor and a worker that should have it, and joins them.
  * @kicked: user space says that there is work.
  *
@@ -170,7 +193,7 @@ static struct kf_worker *kf_pair_locked(struct kf_domain *d, bool kicked)
 		d->resumed++;
 		break;
 	default:
-		return NULL;
+		return kf_tell_quiet_locked(d);
 	}
 	kf_publish_locked(d);
 	return w;
@@ -276,6 +299,25 @@ void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *coun
 	rcu_read_unlock();
 	/* The watcher has other work now: somebody else is to watch. */
 	if (unwatched)
+		kf_sched_dispatch(d);
+}
+
+/**
+ * kf_sched_set_held() - say that fibers are held that may be woken meanwhile
+ * @d: the domain
+ * @held: from now on, or no longer
+ *
+ * Context: fiber_mutex, so only one at a time; takes domain.lock.
+ */
+void kf_sched_set_held(struct kf_domain *d, bool held)
+{
+	lockdep_assert_held(&d->fiber_mutex);
+	if (!d->tells_quiet)
+		return;
+	raw_spin_lock_irq(&d->lock);
+	d->held = held;
+	raw_spin_unlock_irq(&d->lock);
+	if (!held)
 		kf_sched_dispatch(d);
 }
 

@@ -239,6 +239,7 @@ static u32 kf_trim_batch_locked(struct kf_trim *t, u32 first, u32 end, u32 stack
 {
 	u32 i;
 
+	kf_sched_set_held(t->d, true);
 	for (i = first; i < end && stacks; i++) {
 		struct kf_fiber_chunk *chunk = xa_load(&t->d->chunks, kf_chunk_number(i));
 		u64 before = t->pages;
@@ -247,6 +248,7 @@ static u32 kf_trim_batch_locked(struct kf_trim *t, u32 first, u32 end, u32 stack
 		if (t->pages != before)
 			stacks--;
 	}
+	kf_sched_set_held(t->d, false);
 	t->fibers += i - first;
 	return i;
 }

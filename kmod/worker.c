@@ -270,7 +270,7 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 			*name = kf_sched_find(d, w->processor);
 			if (!*name)
 				*name = kf_worker_spin(w, &watch);
-			if (*name)
+			if (*name || w->quiet)
 				return 0;
 		}
 		offer = false;
@@ -282,7 +282,7 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 		else if (err)
 			return err;
 		/* Queues that are written to all the time could keep us here. */
-		if (signal_pending(current))
+		if (signal_pending(current) && !w->quiet)
 			return -EINTR;
 		cond_resched();
 	}
@@ -294,8 +294,8 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
  * @args: in and out
  *
  * Context: may sleep for as long as there is nothing to do.
- * Return: 0, -ENOENT (not the caller's worker; no such fiber), -EINTR, -ESHUTDOWN,
- * -EDEADLK.
+ * Return: 0, with a fiber or, if that is to be told, with none when all wait; -ENOENT
+ * (not the caller's worker; no such fiber), -EINTR, -ESHUTDOWN, -EDEADLK.
  */
 int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 {
@@ -316,13 +316,14 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 	w->in_module = true;
 	w->lost = false;
 	w->looks = args->flags & KFIBER_NEXT_DEADLOCK;
+	w->quiet = false;
 	if (args->flags & KFIBER_NEXT_ONLY)
 		err = kf_pin_next(w, args->fiber, args->flags & KFIBER_NEXT_OFFER);
 	else
 		err = kf_worker_find_work(w, &args->fiber, offer);
 	w->looks = false;
 	args->flags = 0;
-	if (err)
+	if (err || !args->fiber)
 		kf_sched_interrupted(w);
 	else
 		args->flags = kf_sched_found(w);

@@ -106,7 +106,7 @@ static const struct command commands[] = {
 	{ COMMAND(QUERY, kfiber_query), .any_time = true,
 	  .good = { .query = { .size = sizeof(struct kfiber_query) } } },
 	{ COMMAND_MIN(SETUP, kfiber_setup, offsetof(struct kfiber_setup, guard_bytes)),
-	  .flags = KFIBER_SETUP_NO_HOLD,
+	  .flags = KFIBER_SETUP_NO_HOLD | KFIBER_SETUP_QUIET,
 	  .good = { .setup = { .size = sizeof(struct kfiber_setup), .processors = 2,
 			       .max_workers = 4, .max_fibers = 64 } } },
 	{ COMMAND(SHUTDOWN, kfiber_simple), .good = { SIMPLE } },

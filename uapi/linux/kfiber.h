@@ -362,10 +362,18 @@ struct kfiber_query {
  */
 #define KFIBER_SETUP_NO_HOLD	(1u << 0)
 
+/*
+ * struct kfiber_setup.flags: NEXT tells when nothing can happen any more but by who
+ * makes the time, or from outside: every worker is in NEXT and nothing is queued. Then
+ * the last one that came returns, with a processor and @fiber 0; once, until some
+ * fiber has run.
+ */
+#define KFIBER_SETUP_QUIET	(1u << 4)
+
 /**
  * struct kfiber_setup - KFIBER_IOC_SETUP: the domain's sizes, once
  * @size: sizeof(struct kfiber_setup)
- * @flags: KFIBER_SETUP_NO_HOLD
+ * @flags: KFIBER_SETUP_NO_HOLD, KFIBER_SETUP_QUIET
  * @processors: 1 to KFIBER_PROCESSORS_MAX
  * @max_workers: 1 to KFIBER_WORKERS_MAX
  * @max_fibers: 1 to KFIBER_FIBERS_MAX
@@ -448,7 +456,7 @@ struct kfiber_simple {
  * @worker: the caller's number
  * @reserved: must be zero
  * @arm: a fiber whose timer to set, as KFIBER_IOC_ARM does; 0 for none
- * @fiber: out: what to run; in, with ONLY: likewise
+ * @fiber: out: what to run, 0: see KFIBER_SETUP_QUIET; in, with ONLY: likewise
  *
  * Sleeps until there is a fiber to run and a processor to run it on, and
  * returns with both. With OFFER the caller's processor goes first to a worker

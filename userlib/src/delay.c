@@ -31,9 +31,9 @@ static uint32_t kf_delay_read(atomic_uint *field)
 
 static void kf_delay_spin(uint32_t ns)
 {
-	uint64_t end = kf_now() + ns;
+	uint64_t end = kf_real_now() + ns;
 
-	while (kf_now() < end)
+	while (kf_real_now() < end)
 		;
 }
 

@@ -58,6 +58,19 @@ static unsigned int kf_count_cpus(void)
 	return n ? n : 1;
 }
 
+/* In a test domain one thing is done after the other. Return: 0, -EINVAL. */
+static int kf_read_test_config(struct kf_config *to)
+{
+	if (!(to->flags & KF_TEST_CLOCK))
+		return to->seed ? -EINVAL : 0;
+	if (to->processors > 1)
+		return -EINVAL;
+	to->processors = 1;
+	if (!to->slice_ns)
+		to->slice_ns = KF_SLICE_NEVER;
+	return 0;
+}
+
 /* Copies a config of any version and fills in the defaults. */
 static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 {
@@ -73,10 +86,12 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 				return -E2BIG;
 		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
 	}
-	if (to->flags & ~(KF_CONTAIN_FAULTS | KF_NO_FAULT_HANDLER) ||
+	if (to->flags & ~(KF_CONTAIN_FAULTS | KF_NO_FAULT_HANDLER | KF_TEST_CLOCK) ||
 	    kf_shift_of(to->stack_size) < 0)
 		return -EINVAL;
 	if (to->flags & KF_CONTAIN_FAULTS && to->flags & KF_NO_FAULT_HANDLER)
+		return -EINVAL;
+	if (kf_read_test_config(to))
 		return -EINVAL;
 	if (!to->processors)
 		to->processors = kf_count_cpus();
@@ -112,7 +127,8 @@ static int kf_setup_device(struct kf_domain *d, const struct kf_config *config)
 {
 	struct kfiber_setup setup = {
 		.size = sizeof(setup),
-		.flags = kf_check_setup_flags(),
+		.flags = kf_check_setup_flags() |
+			 (kf_has_test_clock(d) ? KFIBER_SETUP_QUIET : 0),
 		.processors = config->processors,
 		.max_workers = config->max_workers,
 		.max_fibers = config->max_fibers,
@@ -212,6 +228,8 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_mutex_init(&d->arena_lock, NULL);
 	pthread_sigmask(SIG_SETMASK, NULL, &d->sigmask);
+	if (kf_has_test_clock(d))
+		kf_clock_init(d, config->seed);
 	d->fd = kf_open_device();
 	if (d->fd < 0)
 		return d->fd;

@@ -41,6 +41,7 @@ static const char *const kf_object_names[] = {
 	[KF_OBJECT_ONCE] = "once",
 	[KF_OBJECT_CHAN] = "channel",
 	[KF_OBJECT_SELECT] = "select",
+	[KF_OBJECT_TIMER] = "timer",
 	[KF_OBJECT_LATCH] = "latch",
 };
 

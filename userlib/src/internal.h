@@ -10,6 +10,7 @@
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
  *   pin.c       fibers that stay on their thread
+ *   clock.c     the time; in a test domain it is made here
  *   wait.c      waiting for objects, their queues; wait.h is the map of what is
  *               built on it: mutex.c, rwlock.c, cond.c, sem.c, waitgroup.c, once.c,
  *               chan.c, select.c, timer.c
@@ -185,13 +186,52 @@ struct kf_arena {
 	atomic_uint mapped;
 };
 
+/**
+ * struct kf_sleeper - a fiber that waits for a time of the test clock, on its stack
+ * @deadline: for when
+ * @order: who began to wait first has the lower one
+ * @fiber: who
+ * @child: the first of those that come later, in a pairing heap
+ * @next: the next one of the same parent
+ * @link: what points to it; NULL: it is not in the heap
+ *
+ * Guarded as the clock is.
+ */
+struct kf_sleeper {
+	uint64_t deadline;
+	uint64_t order;
+	kf_fiber_t fiber;
+	struct kf_sleeper *child;
+	struct kf_sleeper *next;
+	struct kf_sleeper **link;
+};
+
+/**
+ * struct kf_clock - the time of a test domain
+ * @now: what it is; 0 in others, where it is the kernel's
+ * @orders: sleepers so far
+ * @first: the root of the heap of sleepers, who comes first
+ * @random: the state of what chance there is
+ * @shuffles: what runs next is left to that
+ *
+ * Guarded by the processor: whoever is in a critical section with it, there is but
+ * one. @now is also read without.
+ */
+struct kf_clock {
+	_Atomic uint64_t now;
+	uint64_t orders;
+	struct kf_sleeper *first;
+	uint64_t random;
+	bool shuffles;
+};
+
 struct kf_checked;
 
 /**
  * struct kf_domain - the library's side of a domain
  * @fd: the device
  * @pid: the process
- * @flags: KF_NO_FAULT_HANDLER, KF_CONTAIN_FAULTS
+ * @flags: KF_NO_FAULT_HANDLER, KF_CONTAIN_FAULTS, KF_TEST_CLOCK
  * @reports: of contained faults, see report.c
  * @nr_processors: how many
  * @max_workers: as configured
@@ -218,6 +258,7 @@ struct kf_checked;
  * @main_value: with what
  * @deadlocked: nothing could go on any more
  * @checked: what checkers know of each fiber, by index; NULL without a checker
+ * @clock: see there
  */
 struct kf_domain {
 	int fd;
@@ -250,6 +291,7 @@ struct kf_domain {
 	int main_value;
 	atomic_bool deadlocked;
 	struct kf_checked *checked;
+	struct kf_clock clock;
 };
 
 /*
@@ -411,6 +453,19 @@ void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *
 void kf_pin_stay_critical(struct kf_worker *w, struct kfiber_fiber_block *f, enum kf_after after);
 bool kf_pin_pick_critical(struct kf_worker *w, kf_fiber_t *name);
 void kf_pin_go_on_critical(struct kf_worker *w);
+
+/* clock.c */
+void kf_clock_init(struct kf_domain *d, uint64_t seed);
+void kf_clock_sleep_critical(struct kf_worker *w, struct kf_sleeper *s, uint64_t deadline);
+void kf_clock_leave(struct kf_sleeper *s);
+void kf_clock_jump_critical(struct kf_worker *w);
+uint64_t kf_mix(uint64_t *state);
+uint64_t kf_real_now(void);
+
+static inline bool kf_has_test_clock(const struct kf_domain *d)
+{
+	return d->flags & KF_TEST_CLOCK;
+}
 
 /* call.c */
 int kf_call_simple(struct kf_domain *d, unsigned long command, uint32_t *worker);

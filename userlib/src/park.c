@@ -17,26 +17,8 @@
  */
 #include <errno.h>
 #include <sched.h>
-#include <time.h>
 
 #include "internal.h"
-
-#define KF_NS_PER_S 1000000000ull
-
-uint64_t kf_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * KF_NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-uint64_t kf_after(uint64_t ns)
-{
-	uint64_t now = kf_now();
-
-	return ns < KF_FOREVER - now ? now + ns : KF_FOREVER;
-}
 
 static uint64_t kf_awaited_flag(uint64_t word)
 {
@@ -101,10 +83,17 @@ static int kf_end_wait(struct kfiber_fiber_block *self, uint64_t awaited)
 	return old & KFIBER_TIMEDOUT && !(old & awaited) ? -ETIMEDOUT : 0;
 }
 
-/* Stores the deadline; the timer that does not look early enough is to be set. */
+/*
+ * Stores the deadline; the timer that does not look early enough is to be set. @s: for a
+ * clock of the domain's own, which is told in the place of the timer
+ */
 static void kf_set_deadline(struct kf_worker *w, struct kfiber_fiber_block *self,
-			    uint64_t deadline)
+			    struct kf_sleeper *s, uint64_t deadline)
 {
+	if (kf_has_test_clock(w->domain)) {
+		kf_clock_sleep_critical(w, s, deadline);
+		return;
+	}
 	atomic_store_explicit(kf_atomic64(&self->deadline), deadline, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);		/* [C] of the module's timer.c */
 	kf_delay(KF_DELAY_DEADLINE);
@@ -112,10 +101,20 @@ static void kf_set_deadline(struct kf_worker *w, struct kfiber_fiber_block *self
 		w->arm = kf_name(w->domain, self);
 }
 
+static void kf_clear_deadline(struct kfiber_fiber_block *self, struct kf_sleeper *s)
+{
+	if (kf_has_test_clock(kf_worker_self()->domain))
+		kf_clock_leave(s);
+	else
+		atomic_store_explicit(kf_atomic64(&self->deadline), KFIBER_NEVER,
+				      memory_order_relaxed);
+}
+
 /* One wait. Return: as kf_wait(), but a timer may have come too early. */
 static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
 {
 	struct kfiber_fiber_block *self = w->current;
+	struct kf_sleeper sleeper;
 
 	kf_enter(w);
 	if (!kf_begin_wait(self, awaited)) {
@@ -124,12 +123,11 @@ static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline
 	}
 	kf_delay(KF_DELAY_PARKING);
 	if (deadline != KF_FOREVER)
-		kf_set_deadline(w, self, deadline);
+		kf_set_deadline(w, self, &sleeper, deadline);
 	kf_switch_critical(w, KF_AFTER_PARK);
 	kf_delay(KF_DELAY_END_WAIT);
 	if (deadline != KF_FOREVER)
-		atomic_store_explicit(kf_atomic64(&self->deadline), KFIBER_NEVER,
-				      memory_order_relaxed);
+		kf_clear_deadline(self, &sleeper);
 	return kf_end_wait(self, awaited);
 }
 

@@ -135,6 +135,28 @@ void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name)
 }
 
 /*
+ * Of those in "next" and in the ring, one by chance. With one processor nobody else
+ * takes anything, so what is in the ring may change places.
+ */
+static kf_fiber_t kf_pop_any(struct kf_clock *c, struct kfiber_processor_block *p)
+{
+	uint32_t h = kf_read32(&p->local_head), n = kf_read32(&p->local_tail) - h;
+	bool next = atomic_load_explicit(kf_atomic64(&p->next), memory_order_relaxed);
+	uint32_t i = n + next ? (uint32_t)(kf_mix(&c->random) % (n + next)) : 0;
+	_Atomic uint64_t *first = kf_atomic64(&p->local[h & (KFIBER_LOCAL_SLOTS - 1)]);
+	_Atomic uint64_t *chosen = kf_atomic64(&p->local[(h + i) & (KFIBER_LOCAL_SLOTS - 1)]);
+	kf_fiber_t name;
+
+	if (i == n)
+		return kf_pop_next(p);
+	name = atomic_load_explicit(chosen, memory_order_relaxed);
+	atomic_store_explicit(chosen, atomic_load_explicit(first, memory_order_relaxed),
+			      memory_order_relaxed);
+	atomic_store_explicit(first, name, memory_order_relaxed);
+	return kf_pop_local(p);
+}
+
+/*
  * Every 61st time: those that the usual order could keep waiting for ever. What
  * only the module can get at, it is asked for.
  */
@@ -190,7 +212,10 @@ enum kf_pick kf_pick_critical(struct kf_worker *w, kf_fiber_t *name)
 		if (pick != KF_PICK_NONE)
 			return pick;
 	}
-	*name = kf_pop_next(p);
+	if (w->domain->clock.shuffles)
+		*name = kf_pop_any(&w->domain->clock, p);
+	else
+		*name = kf_pop_next(p);
 	if (!*name)
 		*name = kf_pop_local(p);
 	if (!*name)

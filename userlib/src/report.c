@@ -110,7 +110,7 @@ static void kf_report_missed(uint64_t reports)
  */
 bool kf_report_is_due(struct kf_domain *d)
 {
-	uint32_t now = (uint32_t)(kf_now() / KF_REPORT_NS);
+	uint32_t now = (uint32_t)(kf_real_now() / KF_REPORT_NS);
 	uint_least64_t old = atomic_load_explicit(&d->reports, memory_order_relaxed);
 	uint64_t new;
 

@@ -46,18 +46,19 @@ static struct kf_case *kf_case_next(struct kf_case *c)
 	return kf_case_place(c)->next;
 }
 
-/* A splitmix64 for each thread: where fibers go on matters little to who wants luck. */
-static KF_OUT_OF_LINE uint64_t kf_random(void)
+/*
+ * A sequence for each thread: where fibers go on matters little to who wants luck. A
+ * test domain has its own. @w: the caller's worker, in a critical section, or NULL
+ */
+static KF_OUT_OF_LINE uint64_t kf_random(struct kf_worker *w)
 {
 	static __thread uint64_t state __attribute__((tls_model("initial-exec")));
-	uint64_t x;
 
+	if (w && kf_has_test_clock(w->domain))
+		return kf_mix(&w->domain->clock.random);
 	if (!state)
 		state = (uintptr_t)&state;
-	state += 0x9e3779b97f4a7c15ull;
-	x = (state ^ state >> 30) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-	return x ^ x >> 31;
+	return kf_mix(&state);
 }
 
 /* --- the order of channels ------------------------------------------------------ */
@@ -142,9 +143,10 @@ static bool kf_cases_are_valid(const struct kf_case *cases, int n)
 }
 
 /* Return: which case went, -EAGAIN. */
-static int kf_cases_try_latched(struct kf_case *cases, int n, struct kf_wakes *wakes)
+static int kf_cases_try_latched(struct kf_worker *w, struct kf_case *cases, int n,
+				struct kf_wakes *wakes)
 {
-	int i = n > 1 ? (int)(kf_random() % (unsigned int)n) : 0, left;
+	int i = n > 1 ? (int)(kf_random(w) % (unsigned int)n) : 0, left;
 
 	for (left = n; left > 0; left--, i = i + 1 < n ? i + 1 : 0) {
 		struct kf_case *c = &cases[i];
@@ -217,7 +219,7 @@ int kf_select(struct kf_case *cases, int n, uint64_t deadline)
 	first = kf_cases_sort(cases, n);
 	kf_wakes_init(&wakes);
 	w = kf_latch_cases(first);
-	went = kf_cases_try_latched(cases, n, &wakes);
+	went = kf_cases_try_latched(w, cases, n, &wakes);
 	if (went == -EAGAIN && deadline) {
 		kf_waiter_init(&me);
 		kf_cases_queue_latched(first, &me);

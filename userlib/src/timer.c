@@ -39,7 +39,7 @@ static int kf_alarm_wait(struct kf_alarm *a, bool once)
 	kf_waiter_init(&me);
 	kf_queue_last_latched(q, &place);
 	kf_unlatch(w, q);
-	err = kf_await(&me, a, a->deadline);
+	err = kf_await(&me, kf_object(KF_OBJECT_TIMER, a), a->deadline);
 	if (!err)
 		return -EPIPE;
 	w = kf_latch(q);

@@ -241,6 +241,11 @@ static void kf_worker_loop(struct kf_worker *w)
 			kf_deadlock(w->domain);
 		if (err)
 			return;
+		/* All fibers wait, and this is told to those who make the time. */
+		if (!name) {
+			kf_clock_jump_critical(w);
+			continue;
+		}
 		kf_delay(KF_DELAY_RESUME);
 		if (w->pinned)
 			kf_pin_go_on_critical(w);

@@ -56,7 +56,7 @@ typedef uint64_t kf_fiber_t;
  * @stack_size: addresses for a fiber's stack, guard included, a power of two
  *	from 16 KiB to 1 GiB; 0: 256 KiB. Memory is taken as it is used, in
  *	pages.
- * @flags: KF_CONTAIN_FAULTS, for all fibers; KF_NO_FAULT_HANDLER
+ * @flags: KF_CONTAIN_FAULTS, for all fibers; KF_NO_FAULT_HANDLER; KF_TEST_CLOCK
  * @guard_size: addresses at the bottom of each stack that are never backed by
  *	memory, rounded up to pages, at most half of the stack; 0: a quarter of
  *	the stack, at most 64 KiB. A frame larger than this can jump over it
@@ -71,6 +71,8 @@ typedef uint64_t kf_fiber_t;
  * @slack_ns: how late a deadline may be, to be met together with others, at most 1 s;
  *	0: as a thread's, that is what the thread that calls kf_run() has (50 us unless
  *	it has said otherwise, see PR_SET_TIMERSLACK); or KF_SLACK_NONE
+ * @seed: with KF_TEST_CLOCK only: of the fibers that can run one is drawn, from a
+ *	sequence that this number stands for; 0: the usual order
  *
  * A field that is 0 takes its default.
  */
@@ -87,6 +89,7 @@ struct kf_config {
 	size_t pool_stacks;
 	uint64_t slice_ns;
 	uint64_t slack_ns;
+	uint64_t seed;
 };
 
 /** KF_SLICE_NEVER - kf_config.slice_ns: fibers are not preempted */
@@ -121,6 +124,29 @@ struct kf_config {
  * It needs the handler that kf_run() installs: see there.
  */
 #define KF_CONTAIN_FAULTS 2u
+
+/**
+ * KF_TEST_CLOCK - kf_config.flags: time is the domain's own, for tests
+ *
+ * kf_now() and all deadlines of its fibers go by a clock that stands still while any
+ * of them runs, can run, or blocks in a system call. When all are parked it jumps to
+ * the earliest deadline. So what sleeps for an hour takes no time, and takes exactly
+ * an hour by kf_now(). The clock begins at KF_TEST_CLOCK_START.
+ *
+ * There is one processor, and no slice unless kf_config.slice_ns says so: what runs
+ * goes on until it parks, yields or blocks, and the order is the same each time as
+ * long as nothing blocks in the kernel for longer or shorter. kf_config.seed gives
+ * another order.
+ *
+ * A fiber that waits for something from outside, by kf_park() and a plain thread that
+ * unparks it, is parked like any other: time does not wait for that thread. Plain
+ * threads, and whatever asks the kernel, have the real time. Who loops until a time
+ * has come must sleep: while it yields it stands still.
+ */
+#define KF_TEST_CLOCK 16u
+
+/** KF_TEST_CLOCK_START - what kf_now() is at first in a domain with KF_TEST_CLOCK */
+#define KF_TEST_CLOCK_START 1000000000000ull
 
 /** KF_NO_FAULT_HANDLER - kf_config.flags: leave the signals of faults alone */
 #define KF_NO_FAULT_HANDLER 4u
@@ -298,7 +324,8 @@ int kf_setname(const char *name);
 /**
  * kf_now() - the time that deadlines are measured by
  *
- * Return: CLOCK_MONOTONIC in nanoseconds.
+ * Return: CLOCK_MONOTONIC in nanoseconds; for fibers of a domain with KF_TEST_CLOCK its
+ * own time.
  */
 uint64_t kf_now(void);
 
