@@ -506,4 +506,44 @@ TEST(none_is_lost_in_a_crowd)
 	ASSERT_EQ(0, run_test(7, crowd, NULL));
 }
 
+/* --- when time can do nothing either ------------------------------------------------ */
+
+static void *sleep_then_park(void *arg)
+{
+	return kf_sleep(3 * HOUR) ? arg : (void *)(long)kf_park(KF_FOREVER);
+}
+
+static int deadlock_after_hours(void *arg)
+{
+	kf_fiber_t fiber;
+
+	return kf_spawn(&fiber, NULL, sleep_then_park, NULL) || kf_sleep(HOUR) ? 1 :
+	       kf_join(fiber, NULL);
+}
+
+/* Not while somebody sleeps, however long, and not later than that. */
+TEST(deadlocks_are_found_when_nobody_sleeps)
+{
+	uint64_t begin = real_now();
+
+	ASSERT_EQ(-EDEADLK, run_test(1, deadlock_after_hours, NULL));
+	ASSERT_GT(begin + 60 * SECOND, real_now());
+}
+
+/* A pinned fiber's thread sleeps elsewhere, but it sleeps. */
+static int sleep_while_pinned(void *arg)
+{
+	uint64_t begin = kf_now();
+	int err = kf_pin();
+
+	err = err ?: kf_sleep(HOUR);
+	err = err ?: kf_unpin();
+	return err ?: kf_now() == begin + HOUR ? 0 : 1;
+}
+
+TEST(time_jumps_for_the_pinned)
+{
+	ASSERT_EQ(0, run_test(1, sleep_while_pinned, NULL));
+}
+
 TEST_HARNESS_MAIN

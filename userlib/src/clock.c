@@ -177,9 +177,10 @@ void kf_clock_leave(struct kf_sleeper *s)
 	kf_leave(w);
 }
 
-/* Return: whether the fiber was parked, and is the caller's to be queued. */
-static bool kf_time_out(struct kfiber_fiber_block *f, kf_fiber_t name)
+/* Ends a fiber's wait, and queues it if it was parked. */
+static void kf_time_out_critical(struct kf_worker *w, kf_fiber_t name)
 {
+	struct kfiber_fiber_block *f = kf_block(w->domain, name);
 	_Atomic uint64_t *word = kf_atomic64(&f->word);
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
 	uint64_t new;
@@ -189,13 +190,17 @@ static bool kf_time_out(struct kfiber_fiber_block *f, kf_fiber_t name)
 		queue = kf_state(old) == KFIBER_PARKED;
 		if (kf_generation(old) != kf_generation(name) ||
 		    (!queue && kf_state(old) != KFIBER_PARKING))
-			return false;
+			return;
 		new = old | KFIBER_TIMEDOUT;
 		if (queue)
 			new = (new & ~(KFIBER_STATE_MASK | KFIBER_WAITS_WAKE)) | KFIBER_ACTIVE;
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
-	return queue;
+	/* Of a pinned one the module tells its thread. */
+	if (queue && old & KFIBER_PINNED)
+		kf_call_ready(w->domain, &name, 1);
+	else if (queue)
+		kf_push_last_critical(w, name);
 }
 
 /**
@@ -206,8 +211,7 @@ static bool kf_time_out(struct kfiber_fiber_block *f, kf_fiber_t name)
  */
 void kf_clock_jump_critical(struct kf_worker *w)
 {
-	struct kf_domain *d = w->domain;
-	struct kf_clock *c = &d->clock;
+	struct kf_clock *c = &w->domain->clock;
 	struct kf_sleeper *s = c->first;
 	uint64_t now;
 
@@ -219,7 +223,6 @@ void kf_clock_jump_critical(struct kf_worker *w)
 		kf_fiber_t name = s->fiber;
 
 		kf_heap_remove(c, s);
-		if (kf_time_out(kf_block(d, name), name))
-			kf_push_last_critical(w, name);
+		kf_time_out_critical(w, name);
 	}
 }
