@@ -100,6 +100,27 @@ void bench_grown(const struct bench_growth *g, unsigned long stacks)
 	bench_sample("second", (double)g->second / (double)stacks);
 }
 
+uint64_t bench_begin(uint64_t start)
+{
+	uint64_t now = bench_now();
+
+	return now + (now - start) + 1000 * BENCH_MS;
+}
+
+static int bench_compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+void bench_late(uint64_t *late, unsigned long n)
+{
+	qsort(late, n, sizeof(*late), bench_compare);
+	bench_sample("p50", (double)late[n / 2]);
+	bench_sample("p99", (double)late[n - 1 - n / 100]);
+}
+
 int bench_main(int argc, char **argv, const struct bench_work *works)
 {
 	const struct bench_work *work;

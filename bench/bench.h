@@ -69,6 +69,15 @@ struct bench_growth {
 void bench_grow(struct bench_growth *g);
 void bench_grown(const struct bench_growth *g, unsigned long stacks);
 
+/*
+ * Those who sleep are released when all are there, which took since @start. Return:
+ * when the first is to wake: all have gone to sleep by then.
+ */
+uint64_t bench_begin(uint64_t start);
+
+/* How late each was, in nanoseconds; sorts them. */
+void bench_late(uint64_t *late, unsigned long n);
+
 #ifdef __cplusplus
 }
 #endif

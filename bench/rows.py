@@ -49,6 +49,7 @@ class Memory:
 
 
 GROWING = ("anonymous", "kfiber", "threads", "boost-fiber", "go", "sigsegv", "userfaultfd")
+LATENESS = (Sample("p50", "p50, us late", 1000), Sample("p99", "p99, us late", 1000))
 STACKS = ("kfiber", "threads", "boost-fiber", "go")
 
 ROWS = [
@@ -79,4 +80,11 @@ ROWS = [
     Row("blocking", "1,000 x 10 usleep(10 ms)", "blocking", ("threads", "kfiber", "go"),
         (Sample("ns", "ms", 1e6), Sample("threads", "threads")),
         {"tasks": 1000, "sleeps": 10}, {"tasks": 100, "sleeps": 2}, rounds=5),
+    Row("sleepers-10k", "10,000 that sleep; 2,000 wake in a second", "sleeping",
+        ("kfiber", "threads", "go"), LATENESS,
+        {"tasks": 10000, "per_second": 2000}, {"tasks": 500}, rounds=5),
+    # Not threads: the mappings of their stacks end at vm.max_map_count, 32,752 of them.
+    Row("sleepers-100k", "100,000 that sleep; 5,000 wake in a second", "sleeping",
+        ("kfiber", "go"), LATENESS,
+        {"tasks": 100000, "per_second": 5000}, {"tasks": 1000}, rounds=3),
 ]

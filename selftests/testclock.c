@@ -244,12 +244,12 @@ static void *die(void *arg)
 
 static int outlive(void *arg)
 {
-	kf_fiber_t sleeper, dying;
+	struct kf_attr detached = { .size = sizeof(detached), .flags = KF_DETACHED };
 	uint64_t begin = kf_now();
+	kf_fiber_t sleeper;
 
 	if (kf_spawn(&sleeper, NULL, sleep_for_an_hour, NULL) ||
-	    kf_spawn(&dying, &(struct kf_attr){ .size = sizeof(struct kf_attr),
-						.flags = KF_DETACHED }, die, NULL))
+	    kf_spawn(NULL, &detached, die, NULL))
 		return -1;
 	if (kf_join(sleeper, NULL))
 		return -2;

@@ -126,6 +126,7 @@ func parked() {
 func main() {
 	works := map[string]func(){
 		"growth": growth, "deep": deep, "parked": parked, "blocking": blocking,
+		"sleeping": sleeping,
 	}
 	if len(os.Args) < 2 || works[os.Args[1]] == nil {
 		fmt.Fprintf(os.Stderr, "Usage: %s WORK [PARAMETER=VALUE]...\n", os.Args[0])

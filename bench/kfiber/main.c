@@ -6,6 +6,7 @@ static const struct bench_work works[] = {
 	{ "deep", bench_deep },
 	{ "parked", bench_parked },
 	{ "blocking", bench_blocking },
+	{ "sleeping", bench_sleeping },
 	{ 0 }
 };
 

@@ -23,5 +23,6 @@ void bench_growth(void);
 void bench_deep(void);
 void bench_parked(void);
 void bench_blocking(void);
+void bench_sleeping(void);
 
 #endif /* BENCH_KFIBER_WORKS_H */

@@ -132,11 +132,46 @@ static void bench_blocking(void)
 	bench_sample("threads", (double)tasks + 1);
 }
 
+static uint64_t begin, interval;
+static uint64_t *late;
+static unsigned long next;
+
+static void *sleep_once(void *arg)
+{
+	/* They are created one after the other. */
+	unsigned long mine = next++;
+	uint64_t deadline;
+	struct timespec until;
+
+	park();
+	deadline = begin + mine * interval;
+	until.tv_sec = (time_t)(deadline / 1000000000);
+	until.tv_nsec = (long)(deadline % 1000000000);
+	if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL))
+		bench_die("clock_nanosleep");
+	late[mine] = bench_now() - deadline;
+	return NULL;
+}
+
+static void bench_sleeping(void)
+{
+	uint64_t start = bench_now();
+
+	stacks = bench_parameter("tasks");
+	interval = 1000 * BENCH_MS / bench_parameter("per_second");
+	late = bench_alloc(stacks, sizeof(*late));
+	create_all(sleep_once, BENCH_STACK);
+	begin = bench_begin(start);
+	join_all();
+	bench_late(late, stacks);
+}
+
 static const struct bench_work works[] = {
 	{ "growth", bench_growth },
 	{ "deep", bench_deep },
 	{ "parked", bench_parked },
 	{ "blocking", bench_blocking },
+	{ "sleeping", bench_sleeping },
 	{ 0 }
 };
 
