@@ -18,6 +18,7 @@
 #include "kselftest_harness.h"
 #include "deep.h"
 #include "mixed.h"
+#include "slow.h"
 
 #define SECOND (1000 * MS)
 #define HOUR (3600 * SECOND)
@@ -137,11 +138,11 @@ static int sleep_in_order(void *arg)
 {
 	unsigned int seed = *(unsigned int *)arg;
 	uint64_t begin = kf_now();
+	long i, n = slowly(SLEEPERS);
 	void *value;
-	int i;
 
 	last_woke = 0;
-	for (i = 0; i < SLEEPERS; i++) {
+	for (i = 0; i < n; i++) {
 		struct sleeper *s = &sleepers[i];
 
 		s->deadline = begin + SECOND + pick(&seed, 1000) * MS;
@@ -153,10 +154,10 @@ static int sleep_in_order(void *arg)
 	}
 	/* All are in their park when that returns: it was quiet. */
 	kf_sleep(1);
-	for (i = 0; i < SLEEPERS; i++)
+	for (i = 0; i < n; i++)
 		if (sleepers[i].early && kf_unpark(sleepers[i].fiber))
 			return -2;
-	for (i = 0; i < SLEEPERS; i++) {
+	for (i = 0; i < n; i++) {
 		struct sleeper *s = &sleepers[i];
 
 		if (kf_join(s->fiber, &value) || value)
