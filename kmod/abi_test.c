@@ -94,7 +94,7 @@ static const struct abi_field kfiber_fiber_block_fields[] = {
 	FIELD(kfiber_fiber_block, stack_start, 112, 4),
 	FIELD(kfiber_fiber_block, stack_pages, 116, 4),
 	FIELD(kfiber_fiber_block, stack_high, 120, 4),
-	FIELD(kfiber_fiber_block, reserved, 124, 4),
+	FIELD(kfiber_fiber_block, masked, 124, 4),
 };
 
 static const struct abi_field kfiber_query_fields[] = {

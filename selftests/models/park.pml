@@ -4,7 +4,7 @@
  *
  * A model of
  *	userlib/src/park.c	kf_wait, kf_wait_once, kf_begin_wait, kf_set_deadline,
- *				kf_end_wait, kf_publish_parked_critical, kf_wake
+ *				kf_end_wait, kf_publish_parked_critical, kf_wake, kf_tell
  *	userlib/src/switch.c	kf_switch_critical, kf_arrive: when the stack is left
  *	kmod/word.h		kf_word_woken
  *	kmod/timer.c		kf_timer_arm, kf_timer_fired, kf_timer_look_locked
@@ -13,7 +13,10 @@
  * deadline that comes, with one that never does (FAR), or with none. Two
  * unparkers send it one kind each. Two workers resume it, so that what one
  * worker still does for a wait that has ended (the ARM of its NEXT) meets the
- * next wait. The clock counts on at any moment.
+ * next wait. The clock counts on at any moment. With CANCELS somebody cancels the
+ * fiber, that often; each of its waits is masked or not, and when it has had all that
+ * comes it waits for what does not, until it is cancelled. Then nothing has a deadline:
+ * what a timer says is TIMEDOUT too.
  *
  * Properties:
  *	- the fiber comes to its end (no invalid end state): no wake-up and no
@@ -21,6 +24,8 @@
  *	- it is in a queue once at most
  *	- it is not resumed while something is on its stack
  *	- "time is up" is not said early
+ *	- a cancel ends a wait that is not masked, and takes nothing from one that was
+ *	  given what it waits for
  *
  * Abstracted:
  *	- A loop around a compare-and-exchange is one step: its new value depends
@@ -43,9 +48,14 @@
  *	WRONG_NO_CLOCK		the fiber believes a timer without a look at the clock
  *	WRONG_FIRED_SKIPS	a timer that was set again while it fired does not
  *				look: an ARM that read an earlier wait's deadline wins
+ *	WRONG_CANCEL_TIMEDOUT	a cancel tells an ACTIVE fiber as it tells one that waits
+ *	WRONG_CANCEL_SILENT	it does not tell an ACTIVE fiber: it will look by itself
+ *	WRONG_CANCEL_LATE	it tells, then says what
  */
 
+#ifndef MAX_NOW
 #define MAX_NOW	2		/* the clock's last value */
+#endif
 #define FAR	100		/* a deadline that does not come */
 #define NEVER	101
 
@@ -54,6 +64,9 @@
 #endif
 #ifndef WAKES
 #define WAKES	1
+#endif
+#ifndef CANCELS
+#define CANCELS	0
 #endif
 #ifndef NAPS
 #define NAPS	1
@@ -68,6 +81,8 @@
 #define WAKE		8
 #define TIMEDOUT	16
 #define WAITS_WAKE	32
+#define CANCELLED	64
+#define LOOK		128
 
 byte word = ACTIVE;
 byte deadline = NEVER;
@@ -88,6 +103,8 @@ bool f_waits = false;		/* it is resumed within kf_wait_once() */
 byte f_awaited;
 byte f_deadline;
 byte f_naps = NAPS;
+bool f_masked = false;
+bool f_cancelled = false;	/* it has seen it */
 byte f_taken[2];		/* of each kind: what it has seen */
 byte sent[2];			/* what the unparkers did before they called */
 
@@ -144,6 +161,41 @@ inline wake_timedout(old)
 	:: old == PARKED -> push()
 	:: else
 	fi;
+	old = 0
+}
+
+/* kf_tell() */
+inline cancel(old)
+{
+	d_step {
+		old = word & STATE;
+#ifdef WRONG_CANCEL_LATE
+		skip;
+#else
+		word = word | CANCELLED;
+#endif
+		if
+		:: old == PARKED -> word = (word & ~(STATE | WAITS_WAKE)) | ACTIVE | TIMEDOUT
+		:: old == PARKING -> word = word | TIMEDOUT
+		:: else ->
+#ifdef WRONG_CANCEL_TIMEDOUT
+			word = word | TIMEDOUT
+#else
+#ifndef WRONG_CANCEL_SILENT
+			word = word | LOOK
+#else
+			skip
+#endif
+#endif
+		fi
+	}
+	if
+	:: old == PARKED -> push()
+	:: else
+	fi;
+#ifdef WRONG_CANCEL_LATE
+	word = word | CANCELLED;
+#endif
 	old = 0
 }
 
@@ -255,6 +307,9 @@ wait:	/* The loop of kf_wait(). */
 		f_waits = true;
 		early = false;
 		if
+		:: !(word & f_awaited) && (word & CANCELLED) && !f_masked ->
+			f_cancelled = true;
+			goto choose
 		:: !(word & f_awaited) && f_deadline != NEVER && now >= f_deadline -> goto choose
 		:: else
 		fi
@@ -269,8 +324,10 @@ wait:	/* The loop of kf_wait(). */
 #endif
 	d_step {
 		taken = ((word & f_awaited) != 0);
+		early = (!taken && (word & LOOK));
 		if
 		:: taken -> word = word & ~f_awaited
+		:: early -> word = word & ~LOOK
 		:: else ->
 			word = (word & ~STATE) | PARKING | (f_awaited == WAKE -> WAITS_WAKE : 0)
 		fi
@@ -283,6 +340,7 @@ wait:	/* The loop of kf_wait(). */
 		deadline = NEVER;
 #endif
 		goto choose
+	:: early -> goto wait
 	:: else
 	fi;
 
@@ -325,6 +383,10 @@ choose:	/* The fiber's own program. */
 		f_awaited = 0;
 		f_deadline = 0;
 		if
+		:: CANCELS > 0 -> f_masked = true
+		:: f_masked = false
+		fi;
+		if
 		:: f_naps > 0 ->	/* kf_sleep(): only time ends it */
 			f_naps--;
 			if
@@ -335,14 +397,19 @@ choose:	/* The fiber's own program. */
 		:: f_taken[1] < sent[1] -> f_taken[1] = sent[1]; goto choose
 		:: f_taken[0] < PERMITS && f_taken[0] == sent[0] -> f_awaited = PERMIT
 		:: f_taken[1] < WAKES && f_taken[1] == sent[1] -> f_awaited = WAKE
-		:: f_naps == 0 && f_taken[0] == PERMITS && f_taken[1] == WAKES ->
+		:: f_naps == 0 && f_taken[0] == PERMITS && f_taken[1] == WAKES && CANCELS > 0 &&
+		   !f_cancelled ->
+			f_masked = false;
+			f_awaited = PERMIT
+		:: f_naps == 0 && f_taken[0] == PERMITS && f_taken[1] == WAKES &&
+		   (CANCELS == 0 || f_cancelled) ->
 			on_stack = false;
 			ended = true;
 			goto out
 		fi;
 		if
 		:: f_deadline = NEVER
-		:: f_deadline = FAR
+		:: CANCELS == 0 -> f_deadline = FAR
 		:: f_awaited == PERMIT && now < MAX_NOW -> f_deadline = now + 1
 		fi
 	}
@@ -359,6 +426,16 @@ proctype unparker(byte kind; byte flag)
 	:: sent[kind] < TOTAL(kind) ->
 		sent[kind]++;
 		wake(flag, old)
+	:: else -> break
+	od
+}
+
+proctype canceller()
+{
+	byte old, left = CANCELS;
+
+	do
+	:: left > 0 -> left--; cancel(old)
 	:: else -> break
 	od
 }
@@ -428,6 +505,7 @@ init {
 		run unparker(0, PERMIT);
 		run unparker(1, WAKE);
 		run clock();
-		run timer()
+		run timer();
+		run canceller()
 	}
 }

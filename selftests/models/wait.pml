@@ -9,7 +9,7 @@
  *				kf_mutex_pass_latched, kf_mutex_unlock
  *
  * FIBERS fibers take the mutex and give it back, ROUNDS times each. Some have a
- * deadline, which comes at any moment of a wait. Whether the first in the queue has
+ * deadline, which comes at any moment of a wait, as a cancel does. Whether the first in the queue has
  * waited for long enough to be handed the mutex is anybody's guess. Who was the last
  * to need the mutex frees it.
  *
@@ -35,6 +35,7 @@
  *	WRONG_WOKEN_STAYS	who was woken and came too late leaves WOKEN
  *	WRONG_NO_WAITERS	who queues itself does not look at the word again
  *	WRONG_LATCH_LOST	who waits for the latch does not look at it again
+ *	WRONG_LATCH_CANCELLED	who waits for the latch is cancelled there
  *	WRONG_WAKES_ONE		a released latch wakes the last only
  *	WRONG_WAKE_FIRST	who was claimed is woken before the latch is released
  *	WRONG_UNLOCK_LATCHED	LOCKED goes away with the latch when nobody waits
@@ -115,6 +116,9 @@ inline take_latch()
 		}
 		if
 		:: pushed -> await_wake()
+#ifdef WRONG_LATCH_CANCELLED
+		:: pushed
+#endif
 		:: else
 		fi
 	od;

@@ -243,6 +243,10 @@ struct kfiber_worker_block {
  * A fiber with PINNED runs on one thread only. It is in no queue: who moves it to
  * ACTIVE calls READY, for its thread to hear of it, which is in NEXT with ONLY. The
  * flag comes and goes while the fiber runs.
+ *
+ * TIMEDOUT says no more than that there is something to look at: whether the deadline
+ * has passed, whether something else ends the wait. To an ACTIVE fiber that is said by
+ * LOOK: it may have been given what it waits for, and not run yet.
  */
 #define KFIBER_STATE_MASK	0x000000ffull
 #define KFIBER_FREE		0x00ull
@@ -252,10 +256,12 @@ struct kfiber_worker_block {
 #define KFIBER_DEAD		0x04ull
 #define KFIBER_PERMIT		0x00000100ull	/* the user's unpark came */
 #define KFIBER_WAKE		0x00000200ull	/* the library's wake-up came */
-#define KFIBER_TIMEDOUT		0x00000400ull	/* the deadline passed */
+#define KFIBER_TIMEDOUT		0x00000400ull	/* the deadline passed; or look again */
 #define KFIBER_WAITS_WAKE	0x00000800ull	/* with PARKING, PARKED: for WAKE */
 #define KFIBER_KILLED		0x00001000ull	/* with DEAD: it has no value */
 #define KFIBER_CONTAINED	0x00002000ull	/* user space's own: its faults end only it */
+#define KFIBER_CANCELLED	0x00004000ull	/* user space's own: its waits are to end */
+#define KFIBER_LOOK		0x00008000ull	/* user space's own: look before you wait */
 #define KFIBER_PINNED		0x00100000ull	/* runs on its thread only */
 
 /* What kfiber_fiber_block.joiner holds when it is not a fiber's name. */
@@ -287,7 +293,7 @@ struct kfiber_worker_block {
  * @stack_start: pages to begin a stack with that has none; user space writes
  * @stack_pages: pages that its stack has; kernel writes
  * @stack_high: the most that it had; kernel writes, user space sets it back
- * @reserved: must be zero
+ * @masked: while it is not 0 CANCELLED ends no wait; the fiber itself writes
  *
  * Timer and sleeper cannot miss each other: user space stores @deadline, then a
  * full fence, then loads @armed and calls KFIBER_IOC_ARM if that is later than
@@ -312,7 +318,7 @@ struct kfiber_fiber_block {
 	__u32 stack_start;
 	__u32 stack_pages;
 	__u32 stack_high;
-	__u32 reserved;
+	__u32 masked;
 };
 
 /* Letter of our own; bare small numbers are taken by the VFS. */

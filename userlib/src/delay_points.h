@@ -6,6 +6,7 @@
  */
 
 /* park.c */
+KF_DELAY_POINT(LOOKED)			/* not cancelled, time not up; not PARKING */
 KF_DELAY_POINT(BEGIN_WAIT)		/* word read; not PARKING */
 KF_DELAY_POINT(PARKING)			/* PARKING; on its stack */
 KF_DELAY_POINT(DEADLINE)		/* deadline stored; armed not read */

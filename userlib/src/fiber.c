@@ -15,6 +15,8 @@
  *
  *   0          the end stores ENDED           the joiner stores its name, waits
  *   name       the end stores ENDED, wakes    (another joiner: -EINVAL)
+ *                                             cancelled: the joiner stores 0 again, or
+ *                                             finds ENDED: then it is woken, and waits
  *   ENDED                                     the joiner takes the value: TAKEN
  *   DETACHED   the end recycles the block     -EINVAL
  */
@@ -267,6 +269,7 @@ static kf_fiber_t kf_fiber_init(struct kf_domain *d, struct kfiber_fiber_block *
 	atomic_store_explicit(kf_atomic64(&f->deadline), KFIBER_NEVER, memory_order_relaxed);
 	f->value = 0;
 	f->link = 0;
+	f->masked = 0;
 	kf_stack_prepare(d, f, fn, arg);
 	atomic_fetch_add_explicit(kf_atomic64(&d->block->live), 1, memory_order_relaxed);
 	atomic_store_explicit(kf_atomic64(&f->word), word, memory_order_release);
@@ -472,6 +475,27 @@ static int kf_collect(struct kfiber_fiber_block *f, void **value)
 	return err;
 }
 
+/* Return: 0 when the fiber has ended, -ECANCELED when it is not the caller's any more. */
+static int kf_join_wait(struct kf_worker *w, struct kfiber_fiber_block *f, kf_fiber_t self)
+{
+	struct kfiber_fiber_block *waiter = w->current;
+	uint64_t joiner = self;
+	int err;
+
+	waiter->wait_object = kf_object(KF_OBJECT_FIBER, f);
+	err = kf_wait(w, KFIBER_WAKE, KF_FOREVER);
+	waiter->wait_object = 0;
+	if (!err)
+		return 0;
+	kf_delay(KF_DELAY_CLAIM);
+	if (atomic_compare_exchange_strong_explicit(kf_atomic64(&f->joiner), &joiner, 0,
+						    memory_order_acq_rel, memory_order_acquire))
+		return err;
+	/* It has ended meanwhile: then its WAKE has come, or will. */
+	kf_wait_masked(kf_worker_self(), KFIBER_WAKE);
+	return 0;
+}
+
 int kf_join(kf_fiber_t fiber, void **value)
 {
 	struct kf_worker *w = kf_fiber_worker();
@@ -491,11 +515,8 @@ int kf_join(kf_fiber_t fiber, void **value)
 	was = kf_claim(f, self);
 	if (was && was != KFIBER_JOIN_ENDED)
 		return was == KFIBER_JOIN_TAKEN ? -ESRCH : -EINVAL;
-	if (!was) {
-		self_block->wait_object = kf_object(KF_OBJECT_FIBER, f);
-		kf_wait(w, KFIBER_WAKE, KF_FOREVER);
-		self_block->wait_object = 0;
-	}
+	if (!was && kf_join_wait(w, f, self))
+		return -ECANCELED;
 	if (kf_is_checked())
 		kf_check_acquire(f);
 	return kf_collect(f, value);

@@ -11,6 +11,7 @@
  *   park.c      park, unpark, sleep, yield
  *   pin.c       fibers that stay on their thread
  *   clock.c     the time; in a test domain it is made here
+ *   cancel.c    cancelling a fiber, masks
  *   wait.c      waiting for objects, their queues; wait.h is the map of what is
  *               built on it: mutex.c, rwlock.c, cond.c, sem.c, waitgroup.c, once.c,
  *               chan.c, select.c, timer.c
@@ -361,6 +362,12 @@ static inline struct kfiber_fiber_block *kf_block(struct kf_domain *d, kf_fiber_
 	return &d->fiber_blocks[index];
 }
 
+/* Is the calling fiber, whose word that is, cancelled, and not masked? */
+static inline bool kf_is_cancelled(const struct kfiber_fiber_block *self, uint64_t word)
+{
+	return __builtin_expect(word & KFIBER_CANCELLED, 0) && !self->masked;
+}
+
 /* domain.c */
 extern struct kf_domain *_Atomic kf_domain;
 
@@ -446,7 +453,9 @@ void kf_sites_free(struct kf_domain *d);
 
 /* park.c */
 int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline);
+void kf_wait_masked(struct kf_worker *w, uint64_t awaited);
 int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, uint64_t flag);
+int kf_tell(struct kf_domain *d, kf_fiber_t name, uint64_t flag);
 void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
 
 /* pin.c */

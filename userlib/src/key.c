@@ -157,7 +157,8 @@ static bool kf_locals_destroy(struct kfiber_fiber_block *self)
  * kf_locals_end() - destroy the calling fiber's values
  * @self: its block
  *
- * May wait, and so return on another thread.
+ * May wait, and so return on another thread. Destroying is cleaning up: a fiber that was
+ * cancelled can wait for it.
  */
 void kf_locals_end(struct kfiber_fiber_block *self)
 {
@@ -165,6 +166,7 @@ void kf_locals_end(struct kfiber_fiber_block *self)
 
 	if (!self->link)
 		return;
+	self->masked++;
 	for (round = 0; round < KF_DESTROY_ROUNDS; round++)
 		if (!kf_locals_destroy(self))
 			break;

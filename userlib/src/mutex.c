@@ -158,7 +158,13 @@ int kf_mutex_lock(kf_mutex_t *m)
 /* For who must have it: nothing may end this wait. */
 void kf_mutex_lock_again(kf_mutex_t *m)
 {
-	kf_mutex_lock_until(m, KF_FOREVER);
+	if (!kf_mutex_try(m)) {
+		kf_cancel_disable();
+		kf_mutex_lock_slowly(m, KF_FOREVER);
+		kf_cancel_enable();
+	}
+	if (kf_is_checked())
+		kf_check_acquire(m);
 }
 
 int kf_mutex_trylock(kf_mutex_t *m)

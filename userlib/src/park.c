@@ -14,6 +14,21 @@
  *
  * All are compare-and-exchange on one word, so for any order of the two sides
  * exactly one of them queues the fiber, and only once its stack is left.
+ *
+ * Cancelling is another way to unpark:
+ *
+ *   waits                               cancels (all with + CANCELLED)
+ *   CANCELLED, not masked: -ECANCELED   PARKED  -> ACTIVE + TIMEDOUT, then queue it
+ *   ACTIVE -> PARKING; with LOOK it     PARKING -> + TIMEDOUT
+ *   only takes that, and looks again    ACTIVE  -> + LOOK
+ *   ...
+ *   resumed by TIMEDOUT: looks again
+ *
+ * So a cancel that falls between the look and PARKING is seen. Whether this wait may
+ * be cut short only the fiber itself knows; one that is masked was resumed for
+ * nothing, once. What it waits for goes before: a fiber that was given it and has not
+ * run yet is ACTIVE, and TIMEDOUT there would say that nothing came. It returns with
+ * it, and the next wait sees CANCELLED, which stays.
  */
 #include <errno.h>
 #include <sched.h>
@@ -51,11 +66,14 @@ void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *
 		kf_push_last_critical(w, kf_name(w->domain, f));
 }
 
-/*
- * Says that the fiber is about to wait. Return: false when what it waits for
- * has come already; then it is taken.
- */
-static bool kf_begin_wait(struct kfiber_fiber_block *self, uint64_t awaited)
+enum kf_begun {
+	KF_WAITS,
+	KF_TAKEN,	/* what it waits for had come */
+	KF_LOOK_AGAIN,	/* something else had, that may end the wait */
+};
+
+/* Says that the fiber is about to wait. */
+static enum kf_begun kf_begin_wait(struct kfiber_fiber_block *self, uint64_t awaited)
 {
 	_Atomic uint64_t *word = kf_atomic64(&self->word);
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
@@ -64,16 +82,20 @@ static bool kf_begin_wait(struct kfiber_fiber_block *self, uint64_t awaited)
 	do {
 		if (old & awaited)
 			new = old & ~awaited;
+		else if (old & KFIBER_LOOK)
+			new = old & ~KFIBER_LOOK;
 		else
 			new = (old & ~KFIBER_STATE_MASK) | KFIBER_PARKING |
 			      (awaited == KFIBER_WAKE ? KFIBER_WAITS_WAKE : 0);
 		kf_delay(KF_DELAY_BEGIN_WAIT);
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
-	return !(old & awaited);
+	if (old & awaited)
+		return KF_TAKEN;
+	return old & KFIBER_LOOK ? KF_LOOK_AGAIN : KF_WAITS;
 }
 
-/* Return: 0 if what was awaited came, -ETIMEDOUT if a timer said so. */
+/* Return: 0 if what was awaited came, -ETIMEDOUT if it is to look again. */
 static int kf_end_wait(struct kfiber_fiber_block *self, uint64_t awaited)
 {
 	uint64_t old = atomic_fetch_and_explicit(kf_atomic64(&self->word),
@@ -110,16 +132,18 @@ static void kf_clear_deadline(struct kfiber_fiber_block *self, struct kf_sleeper
 				      memory_order_relaxed);
 }
 
-/* One wait. Return: as kf_wait(), but a timer may have come too early. */
+/* One wait. Return: 0, -ETIMEDOUT to look again whether it is over. */
 static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
 {
 	struct kfiber_fiber_block *self = w->current;
 	struct kf_sleeper sleeper;
+	enum kf_begun begun;
 
 	kf_enter(w);
-	if (!kf_begin_wait(self, awaited)) {
+	begun = kf_begin_wait(self, awaited);
+	if (begun != KF_WAITS) {
 		kf_leave(w);
-		return 0;
+		return begun == KF_TAKEN ? 0 : -ETIMEDOUT;
 	}
 	kf_delay(KF_DELAY_PARKING);
 	if (deadline != KF_FOREVER)
@@ -131,41 +155,73 @@ static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline
 	return kf_end_wait(self, awaited);
 }
 
+/* Why a wait for what has not come is over. Return: 0 if it is not. */
+static int kf_wait_is_over(struct kfiber_fiber_block *self, uint64_t word, uint64_t deadline)
+{
+	if (kf_is_cancelled(self, word)) {
+		if (kf_is_checked())
+			kf_check_acquire(&self->word);
+		return -ECANCELED;
+	}
+	return deadline != KF_FOREVER && kf_now() >= deadline ? -ETIMEDOUT : 0;
+}
+
 /**
- * kf_wait() - wait until something comes or a deadline passes
+ * kf_wait() - wait until something comes, a deadline passes or the fiber is cancelled
  * @w: the caller's worker
  * @awaited: KFIBER_PERMIT or KFIBER_WAKE
  * @deadline: absolute, or KF_FOREVER
  *
- * What has come already is taken even when the deadline has passed.
+ * What has come already is taken, even when the deadline has passed.
  *
- * Return: 0, -ETIMEDOUT.
+ * Return: 0, -ETIMEDOUT, -ECANCELED.
  */
 int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
 {
 	for (;;) {
-		uint64_t word = atomic_load_explicit(kf_atomic64(&w->current->word),
-						     memory_order_relaxed);
-		int err;
+		struct kfiber_fiber_block *self = w->current;
+		/* What a canceller wrote before is seen. */
+		uint64_t word = atomic_load_explicit(kf_atomic64(&self->word),
+						     memory_order_acquire);
+		int err = word & awaited ? 0 : kf_wait_is_over(self, word, deadline);
 
-		if (!(word & awaited) && deadline != KF_FOREVER && kf_now() >= deadline)
-			return -ETIMEDOUT;
-		err = kf_wait_once(w, awaited, deadline);
-		if (!err)
+		if (err)
+			return err;
+		kf_delay(KF_DELAY_LOOKED);
+		if (!kf_wait_once(w, awaited, deadline))
 			return 0;
 		w = kf_worker_self();
 	}
 }
 
+/**
+ * kf_wait_masked() - wait until something comes that is sure to
+ * @w: the caller's worker
+ * @awaited: KFIBER_PERMIT or KFIBER_WAKE
+ *
+ * For what must have come before the caller can go on, or it would end another wait.
+ */
+void kf_wait_masked(struct kf_worker *w, uint64_t awaited)
+{
+	while (kf_wait_once(w, awaited, KF_FOREVER))
+		w = kf_worker_self();
+}
+
 /*
  * Queues a fiber that was just made runnable. A plain thread, a signal handler
  * within a critical section, and a worker without a processor have no queue to
- * put it in: the module does.
+ * put it in: the module does. Of one that is pinned, as @word has it, the module
+ * tells its thread.
  */
-static void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name)
+static void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name,
+			   uint64_t word)
 {
 	struct kf_worker *w = critical ? critical : kf_fiber_worker();
 
+	if (word & KFIBER_PINNED) {
+		kf_call_ready(d, &name, 1);
+		return;
+	}
 	if (!critical && w) {
 		if (kf_read32(&w->block->critical)) {
 			w = NULL;
@@ -189,6 +245,13 @@ static void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical, kf_f
 		kf_leave(w);
 }
 
+/* Is this the word of the fiber of that name, and has it not ended? */
+static bool kf_word_lives(uint64_t word, kf_fiber_t name)
+{
+	return kf_generation(word) == kf_generation(name) && kf_state(word) != KFIBER_FREE &&
+	       kf_state(word) != KFIBER_DEAD;
+}
+
 /**
  * kf_wake() - tell a fiber that something came for it
  * @d: the domain
@@ -210,12 +273,9 @@ int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, ui
 	word = kf_atomic64(&f->word);
 	old = atomic_load_explicit(word, memory_order_relaxed);
 	do {
-		uint64_t state = kf_state(old);
-
-		if (kf_generation(old) != kf_generation(name) || state == KFIBER_FREE ||
-		    state == KFIBER_DEAD)
+		if (!kf_word_lives(old, name))
 			return -ESRCH;
-		queue = state == KFIBER_PARKED && flag == kf_awaited_flag(old);
+		queue = kf_state(old) == KFIBER_PARKED && flag == kf_awaited_flag(old);
 		if (queue)
 			new = (old & ~(KFIBER_STATE_MASK | KFIBER_WAITS_WAKE)) | KFIBER_ACTIVE;
 		else
@@ -224,11 +284,51 @@ int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, ui
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
 	kf_delay(KF_DELAY_WOKEN);
-	/* Of a pinned one the module tells its thread. */
-	if (queue && old & KFIBER_PINNED)
-		kf_call_ready(d, &name, 1);
-	else if (queue)
-		kf_queue_woken(d, critical, name);
+	if (queue)
+		kf_queue_woken(d, critical, name, old);
+	return 0;
+}
+
+static uint64_t kf_word_told(uint64_t old)
+{
+	switch (kf_state(old)) {
+	case KFIBER_PARKED:
+		return (old & ~(KFIBER_STATE_MASK | KFIBER_WAITS_WAKE)) | KFIBER_ACTIVE |
+		       KFIBER_TIMEDOUT;
+	case KFIBER_PARKING:
+		return old | KFIBER_TIMEDOUT;
+	}
+	return old | KFIBER_LOOK;
+}
+
+/**
+ * kf_tell() - have a fiber look whether something else ends its wait, or its next one
+ * @d: the domain
+ * @name: the fiber
+ * @flag: what it is to see in its word from now on, or 0
+ *
+ * Return: 0, -ESRCH.
+ */
+int kf_tell(struct kf_domain *d, kf_fiber_t name, uint64_t flag)
+{
+	struct kfiber_fiber_block *f = kf_block(d, name);
+	_Atomic uint64_t *word;
+	uint64_t old;
+
+	if (!f)
+		return -ESRCH;
+	word = kf_atomic64(&f->word);
+	old = atomic_load_explicit(word, memory_order_relaxed);
+	do {
+		if (!kf_word_lives(old, name))
+			return -ESRCH;
+		kf_delay(KF_DELAY_WAKE);
+	} while (!atomic_compare_exchange_weak_explicit(word, &old, kf_word_told(old) | flag,
+							memory_order_acq_rel,
+							memory_order_relaxed));
+	kf_delay(KF_DELAY_WOKEN);
+	if (kf_state(old) == KFIBER_PARKED)
+		kf_queue_woken(d, NULL, name, old);
 	return 0;
 }
 
@@ -264,9 +364,8 @@ int kf_sleep(uint64_t ns)
 
 	if (!w)
 		return -EPERM;
-	/* Nobody sends a WAKE for this: only the deadline ends it. */
-	kf_wait(w, KFIBER_WAKE, kf_after(ns));
-	return 0;
+	/* Nobody sends a WAKE for this: the deadline ends it. */
+	return kf_wait(w, KFIBER_WAKE, kf_after(ns)) == -ECANCELED ? -ECANCELED : 0;
 }
 
 void kf_yield(void)

@@ -30,8 +30,8 @@
  *   place, releases the latch
  *   parks                              takes the first place out of the queue,
  *                                      moves WAITS -> CLAIMED, writes what its
- *   the deadline comes (or another     waiter wants to know, releases the latch,
- *   who would end the wait):           sends WAKE: once, for it alone can
+ *   the deadline comes, or the         waiter wants to know, releases the latch,
+ *   fiber is cancelled:                sends WAKE: once, for it alone can
  *   moves WAITS -> GAVE_UP, takes
  *   the latch, takes its place out
  *
@@ -140,7 +140,7 @@ static bool kf_settle(struct kf_waiter *waiter, uint32_t state)
 						       memory_order_relaxed);
 }
 
-/* Return: 0 when the wake-up came and is taken, -ETIMEDOUT. */
+/* Return: 0 when the wake-up came and is taken, -ETIMEDOUT, -ECANCELED. */
 static int kf_await_wake(struct kf_waiter *me, uint64_t object, uint64_t deadline)
 {
 	struct kfiber_fiber_block *self;
@@ -157,14 +157,31 @@ static int kf_await_wake(struct kf_waiter *me, uint64_t object, uint64_t deadlin
 	return err;
 }
 
+/* Returns when the wake-up came, which it will, and is taken. */
+static void kf_await_wake_masked(struct kf_waiter *me, uint64_t object)
+{
+	struct kfiber_fiber_block *self;
+	struct kf_worker *w;
+
+	if (!me->fiber) {
+		kf_await_futex(me, KF_FOREVER);
+		return;
+	}
+	w = kf_fiber_worker();
+	self = w->current;
+	self->wait_object = object;
+	kf_wait_masked(w, KFIBER_WAKE);
+	self->wait_object = 0;
+}
+
 /**
  * kf_await() - wait until somebody claims a waiter
  * @me: the caller's; its places are queued
  * @object: what is waited for, as kf_object() makes it
  * @deadline: absolute, or KF_FOREVER
  *
- * This is where all waits for objects end: a third party that ends one makes
- * kf_wait() return an error, and the rest is as for a deadline.
+ * This is where all waits for objects end: a cancel makes kf_wait() return an error,
+ * and the rest is as for a deadline.
  *
  * Return: 0 (claimed: @me->place and @me->result say what for), or why it gave up:
  * then places that are still queued are the caller's to take out.
@@ -177,7 +194,7 @@ int kf_await(struct kf_waiter *me, uint64_t object, uint64_t deadline)
 	if (err && kf_settle(me, KF_WAITER_GAVE_UP))
 		return err;
 	if (err)
-		kf_await_wake(me, object, KF_FOREVER);
+		kf_await_wake_masked(me, object);
 	if (kf_is_checked())
 		kf_check_acquire(me);
 	return 0;
@@ -242,7 +259,7 @@ static void kf_latch_wait(struct kf_wait_queue *q)
 							memory_order_release,
 							memory_order_relaxed));
 	/* Not kf_await(): who holds a latch gives it back, so nothing else ends this. */
-	kf_await_wake(&me, kf_object(KF_OBJECT_LATCH, q), KF_FOREVER);
+	kf_await_wake_masked(&me, kf_object(KF_OBJECT_LATCH, q));
 }
 
 /**

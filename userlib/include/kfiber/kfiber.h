@@ -14,11 +14,14 @@
  *
  * Unless a function says otherwise it is called by a fiber. A plain thread, one
  * that is not running a fiber, gets -EPERM from those. Signal handlers may call
- * kf_self() and kf_unpark() and nothing else of this header.
+ * kf_self(), kf_unpark() and kf_cancel() and nothing else of this library.
+ *
+ * Calls that wait end with -ECANCELED when their fiber is cancelled: <kfiber/cancel.h>.
  */
 #ifndef KFIBER_KFIBER_H
 #define KFIBER_KFIBER_H
 
+#include <kfiber/cancel.h>
 #include <kfiber/chan.h>
 #include <kfiber/key.h>
 #include <kfiber/sync.h>
@@ -32,15 +35,6 @@ extern "C" {
 
 /* The library hides all else. */
 #pragma GCC visibility push(default)
-
-/**
- * typedef kf_fiber_t - the name of a fiber
- *
- * A generation and an index: the name of a fiber that has ended is never the
- * name of another one (until 2^32 fibers have used the same index). 0 is no
- * fiber.
- */
-typedef uint64_t kf_fiber_t;
 
 /** KF_FOREVER - the deadline that never comes */
 #define KF_FOREVER UINT64_MAX
@@ -217,7 +211,7 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
  *
  * Return: 0; -EDEADLK (oneself), -EINVAL (detached, or another joins it),
  * -ESRCH (gone), -EFAULT (it died with its thread or by a contained fault and has
- * no value), -EPERM.
+ * no value), -ECANCELED (the caller was cancelled; @fiber can still be joined), -EPERM.
  */
 int kf_join(kf_fiber_t fiber, void **value);
 
@@ -259,7 +253,7 @@ void kf_yield(void);
  *
  * A kernel timer: no thread waits. An unpark does not end it; it is there for
  * the next kf_park().
- * Return: 0, -EPERM.
+ * Return: 0, -ECANCELED, -EPERM.
  */
 int kf_sleep(uint64_t ns);
 
@@ -268,7 +262,7 @@ int kf_sleep(uint64_t ns);
  * @deadline: absolute, or KF_FOREVER
  *
  * One permit is kept: an unpark that came first makes this return at once.
- * Return: 0 (a permit was taken), -ETIMEDOUT, -EPERM.
+ * Return: 0 (a permit was taken), -ETIMEDOUT, -ECANCELED, -EPERM.
  */
 int kf_park(uint64_t deadline);
 

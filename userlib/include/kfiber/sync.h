@@ -17,6 +17,9 @@
  * Deadlines are absolute nanoseconds of CLOCK_MONOTONIC: kf_after(), KF_FOREVER. What
  * can be had at once is given even when the deadline has passed. Those that have no
  * deadline wait for ever. Signal handlers may call none of these.
+ *
+ * Every wait of a fiber also ends with -ECANCELED, which is not said again below, when the
+ * fiber is cancelled (<kfiber/cancel.h>): then the caller has nothing to give back.
  */
 #ifndef KFIBER_SYNC_H
 #define KFIBER_SYNC_H
