@@ -278,7 +278,7 @@ struct kfiber_worker_block {
  * @armed: when its timer will look at @deadline; kernel writes
  * @joiner: who waits for its end: KFIBER_JOIN_*, 0, or a fiber's name;
  *	compare-and-exchange
- * @value: what it returned; user space writes before DEAD
+ * @value: what it returned; user space writes before DEAD, and until then its own
  * @link: user space's own: pools, fiber-local values
  * @wait_object: what it waits for: an address, and in the highest byte user space's own
  *	number of what that is; user space writes

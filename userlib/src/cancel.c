@@ -2,7 +2,7 @@
 /* Cancelling a fiber, and masks. How a wait ends by it is in park.c. */
 #include <errno.h>
 
-#include "internal.h"
+#include "ctx.h"
 
 int kf_cancel(kf_fiber_t fiber)
 {

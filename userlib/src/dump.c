@@ -42,6 +42,7 @@ static const char *const kf_object_names[] = {
 	[KF_OBJECT_CHAN] = "channel",
 	[KF_OBJECT_SELECT] = "select",
 	[KF_OBJECT_TIMER] = "timer",
+	[KF_OBJECT_CTX] = "context",
 	[KF_OBJECT_LATCH] = "latch",
 };
 

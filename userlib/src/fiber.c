@@ -25,7 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "ctx.h"
 #include "object.h"
 
 #define KF_DEFAULT_STACK_SHIFT 18
@@ -206,6 +206,7 @@ _Noreturn void kf_fiber_start(void *(*fn)(void *), void *arg)
 	kf_arrive();
 	if (kf_is_checked())
 		kf_check_acquire(kf_worker_self()->current);
+	kf_member_enter(kf_worker_self()->current, kf_self());
 	kf_exit(fn(arg));
 }
 
@@ -217,6 +218,7 @@ void kf_exit(void *value)
 	if (!w)
 		__builtin_trap();
 	kf_locals_end(w->current);
+	kf_member_leave(kf_worker_self()->current);
 	w = kf_worker_self();
 	w->current->value = (uintptr_t)value;
 	if (kf_name(w->domain, w->current) == w->domain->main_name) {
@@ -241,6 +243,8 @@ void kf_fiber_killed(void)
 	struct kf_worker *w = kf_fiber_worker();
 
 	kf_locals_drop(w->current);
+	kf_member_leave(w->current);
+	w = kf_worker_self();
 	atomic_fetch_or_explicit(kf_atomic64(&w->current->word), KFIBER_KILLED,
 				 memory_order_relaxed);
 	if (kf_is_checked()) {
@@ -396,10 +400,22 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 	return 0;
 }
 
-int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg)
+/**
+ * kf_spawn_under() - kf_spawn() with a context, as if from somewhere
+ * @out: see kf_spawn(), as the next three
+ * @attr: see there
+ * @fn: see there
+ * @arg: see there
+ * @ctx: the fiber's
+ * @site: an address in who wants it
+ *
+ * Return: as kf_spawn().
+ */
+int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg,
+		   struct kf_ctx *ctx, uintptr_t site)
 {
 	struct kf_worker *w = kf_fiber_worker();
-	uintptr_t site = (uintptr_t)__builtin_return_address(0);
+	struct kf_member *member;
 	struct kf_attr full;
 	kf_fiber_t name;
 	uint32_t pages;
@@ -413,11 +429,15 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
 	if (shift < 0)
 		return shift;
 
+	err = kf_member_create(ctx, &member);
+	if (err)
+		return err;
 	pages = kf_site_spawns(w->domain, site);
 	kf_enter(w);
 	err = kf_spawn_critical(w, (unsigned int)shift, &name, &full, pages, fn, arg);
 	if (!err) {
 		kf_block(w->domain, name)->spawn_site = site;
+		kf_block(w->domain, name)->value = (uintptr_t)member;
 		kf_count(&kf_worker_processor(w)->block->spawns);
 		if (out)
 			*out = name;
@@ -425,7 +445,15 @@ int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), v
 		kf_push_next_critical(w, name);
 	}
 	kf_leave(w);
+	if (err)
+		kf_member_free(member);
 	return err;
+}
+
+int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg)
+{
+	return kf_spawn_under(out, attr, fn, arg, kf_ctx_current(),
+			      (uintptr_t)__builtin_return_address(0));
 }
 
 /* The block of a fiber that has not been recycled; NULL if it is gone. */
@@ -469,6 +497,9 @@ static int kf_collect(struct kfiber_fiber_block *f, void **value)
 		*value = (void *)(uintptr_t)f->value;
 	/* Those of one that died with its thread. */
 	kf_locals_drop(f);
+	if (err)
+		kf_member_leave(f);
+	w = kf_worker_self();
 	kf_enter(w);
 	kf_recycle_critical(w, f);
 	kf_leave(w);

@@ -12,6 +12,7 @@
  *   pin.c       fibers that stay on their thread
  *   clock.c     the time; in a test domain it is made here
  *   cancel.c    cancelling a fiber, masks
+ *   ctx.c       contexts; ctx.h is what waits, spawns and ends have to do with them
  *   wait.c      waiting for objects, their queues; wait.h is the map of what is
  *               built on it: mutex.c, rwlock.c, cond.c, sem.c, waitgroup.c, once.c,
  *               chan.c, select.c, timer.c
@@ -360,12 +361,6 @@ static inline struct kfiber_fiber_block *kf_block(struct kf_domain *d, kf_fiber_
 	if (index >= atomic_load_explicit(&d->fibers_end, memory_order_acquire))
 		return NULL;
 	return &d->fiber_blocks[index];
-}
-
-/* Is the calling fiber, whose word that is, cancelled, and not masked? */
-static inline bool kf_is_cancelled(const struct kfiber_fiber_block *self, uint64_t word)
-{
-	return __builtin_expect(word & KFIBER_CANCELLED, 0) && !self->masked;
 }
 
 /* domain.c */

@@ -28,12 +28,13 @@
  * be cut short only the fiber itself knows; one that is masked was resumed for
  * nothing, once. What it waits for goes before: a fiber that was given it and has not
  * run yet is ACTIVE, and TIMEDOUT there would say that nothing came. It returns with
- * it, and the next wait sees CANCELLED, which stays.
+ * it, and the next wait sees CANCELLED, which stays. A context that ends tells its fibers
+ * in the same way, without CANCELLED: they look at the context (ctx.c).
  */
 #include <errno.h>
 #include <sched.h>
 
-#include "internal.h"
+#include "ctx.h"
 
 static uint64_t kf_awaited_flag(uint64_t word)
 {
@@ -155,6 +156,14 @@ static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline
 	return kf_end_wait(self, awaited);
 }
 
+/* A context has one, too; a masked wait it does not end. */
+static uint64_t kf_soonest(struct kfiber_fiber_block *self, uint64_t deadline)
+{
+	if (__builtin_expect(!self->value, 1) || self->masked)
+		return deadline;
+	return kf_ctx_sooner(kf_member(self)->ctx, deadline);
+}
+
 /* Why a wait for what has not come is over. Return: 0 if it is not. */
 static int kf_wait_is_over(struct kfiber_fiber_block *self, uint64_t word, uint64_t deadline)
 {
@@ -188,7 +197,7 @@ int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
 		if (err)
 			return err;
 		kf_delay(KF_DELAY_LOOKED);
-		if (!kf_wait_once(w, awaited, deadline))
+		if (!kf_wait_once(w, awaited, kf_soonest(self, deadline)))
 			return 0;
 		w = kf_worker_self();
 	}

@@ -23,6 +23,7 @@
 
 #include <kfiber/cancel.h>
 #include <kfiber/chan.h>
+#include <kfiber/ctx.h>
 #include <kfiber/key.h>
 #include <kfiber/sync.h>
 #include <kfiber/timer.h>
