@@ -335,16 +335,17 @@ int kf_ctx_wait(kf_ctx_t *ctx)
 
 /* --- members --------------------------------------------------------------------------- */
 
-/* Return: 0, -ENOMEM; @member is NULL for the background, which nobody ends. */
-int kf_member_create(struct kf_ctx *ctx, struct kf_member **member)
+/* Return: 0, -ENOMEM; @member is NULL for the background, which nobody ends, and no scope. */
+int kf_member_create(struct kf_ctx *ctx, struct kf_scope *scope, struct kf_member **member)
 {
 	*member = NULL;
-	if (!ctx->parent)
+	if (!ctx->parent && !scope)
 		return 0;
 	*member = calloc(1, sizeof(**member));
 	if (!*member)
 		return -ENOMEM;
 	(*member)->ctx = kf_ctx_get(ctx);
+	(*member)->scope = scope;
 	return 0;
 }
 
@@ -362,7 +363,7 @@ void kf_member_enter(struct kfiber_fiber_block *self, kf_fiber_t name)
 	struct kf_member *m = kf_member(self);
 	struct kf_worker *w;
 
-	if (!m)
+	if (!m || !m->ctx->parent)
 		return;
 	m->fiber = name;
 	w = kf_latch(&m->ctx->queue);
@@ -370,8 +371,7 @@ void kf_member_enter(struct kfiber_fiber_block *self, kf_fiber_t name)
 	kf_unlatch(w, &m->ctx->queue);
 }
 
-/* For the fiber itself, or when it is gone. */
-void kf_member_leave(struct kfiber_fiber_block *f)
+static void kf_member_leave(struct kfiber_fiber_block *f)
 {
 	struct kf_member *m = kf_member(f);
 	struct kf_worker *w;
@@ -385,6 +385,23 @@ void kf_member_leave(struct kfiber_fiber_block *f)
 	kf_member_free(m);
 }
 
+/**
+ * kf_member_end() - take a fiber that ends, or is gone, from its context and its scope
+ * @f: its block
+ * @result: for its scope
+ *
+ * May wait, and so return on another thread.
+ */
+void kf_member_end(struct kfiber_fiber_block *f, int result)
+{
+	struct kf_member *m = kf_member(f);
+	struct kf_scope *scope = m ? m->scope : NULL;
+
+	kf_member_leave(f);
+	if (scope)
+		kf_scope_ended(scope, result);
+}
+
 int kf_ctx_set_current(kf_ctx_t *ctx)
 {
 	struct kf_worker *w = kf_fiber_worker();
@@ -394,7 +411,7 @@ int kf_ctx_set_current(kf_ctx_t *ctx)
 	if (!w)
 		return -EPERM;
 	self = w->current;
-	if (kf_member_create(ctx, &m))
+	if (kf_member_create(ctx, self->value ? kf_member(self)->scope : NULL, &m))
 		return -ENOMEM;
 	kf_member_leave(self);
 	self->value = (uintptr_t)m;

@@ -218,7 +218,7 @@ void kf_exit(void *value)
 	if (!w)
 		__builtin_trap();
 	kf_locals_end(w->current);
-	kf_member_leave(kf_worker_self()->current);
+	kf_member_end(kf_worker_self()->current, (int)(intptr_t)value);
 	w = kf_worker_self();
 	w->current->value = (uintptr_t)value;
 	if (kf_name(w->domain, w->current) == w->domain->main_name) {
@@ -243,7 +243,7 @@ void kf_fiber_killed(void)
 	struct kf_worker *w = kf_fiber_worker();
 
 	kf_locals_drop(w->current);
-	kf_member_leave(w->current);
+	kf_member_end(w->current, -EFAULT);
 	w = kf_worker_self();
 	atomic_fetch_or_explicit(kf_atomic64(&w->current->word), KFIBER_KILLED,
 				 memory_order_relaxed);
@@ -407,12 +407,13 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
  * @fn: see there
  * @arg: see there
  * @ctx: the fiber's
+ * @scope: that it belongs to; nobody joins it then. NULL for none
  * @site: an address in who wants it
  *
  * Return: as kf_spawn().
  */
 int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg,
-		   struct kf_ctx *ctx, uintptr_t site)
+		   struct kf_ctx *ctx, struct kf_scope *scope, uintptr_t site)
 {
 	struct kf_worker *w = kf_fiber_worker();
 	struct kf_member *member;
@@ -429,7 +430,9 @@ int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void
 	if (shift < 0)
 		return shift;
 
-	err = kf_member_create(ctx, &member);
+	if (scope)
+		full.flags |= KF_DETACHED;
+	err = kf_member_create(ctx, scope, &member);
 	if (err)
 		return err;
 	pages = kf_site_spawns(w->domain, site);
@@ -452,7 +455,7 @@ int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void
 
 int kf_spawn(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void *), void *arg)
 {
-	return kf_spawn_under(out, attr, fn, arg, kf_ctx_current(),
+	return kf_spawn_under(out, attr, fn, arg, kf_ctx_current(), NULL,
 			      (uintptr_t)__builtin_return_address(0));
 }
 
@@ -498,7 +501,7 @@ static int kf_collect(struct kfiber_fiber_block *f, void **value)
 	/* Those of one that died with its thread. */
 	kf_locals_drop(f);
 	if (err)
-		kf_member_leave(f);
+		kf_member_end(f, -EFAULT);
 	w = kf_worker_self();
 	kf_enter(w);
 	kf_recycle_critical(w, f);

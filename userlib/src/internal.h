@@ -16,6 +16,7 @@
  *   wait.c      waiting for objects, their queues; wait.h is the map of what is
  *               built on it: mutex.c, rwlock.c, cond.c, sem.c, waitgroup.c, once.c,
  *               chan.c, select.c, timer.c
+ *   scope.c     scopes
  *   key.c       fiber-local values
  *   stack.c     what is known of stacks, trimming
  *   dump.c      what is known of fibers; object.h, text.c

@@ -25,6 +25,7 @@
 #include <kfiber/chan.h>
 #include <kfiber/ctx.h>
 #include <kfiber/key.h>
+#include <kfiber/scope.h>
 #include <kfiber/sync.h>
 #include <kfiber/timer.h>
 #include <stddef.h>
