@@ -219,6 +219,23 @@ static const struct abi_field kfiber_start_fields[] = {
 	FIELD(kfiber_start, reserved, 20, 4),
 };
 
+static const struct abi_field kfiber_file_fields[] = {
+	FIELD(kfiber_file, size, 0, 4),
+	FIELD(kfiber_file, flags, 4, 4),
+	FIELD(kfiber_file, fd, 8, 4),
+	FIELD(kfiber_file, operation, 12, 4),
+	FIELD(kfiber_file, fiber, 16, 8),
+	FIELD(kfiber_file, deadline, 24, 8),
+	FIELD(kfiber_file, buffer, 32, 8),
+	FIELD(kfiber_file, length, 40, 8),
+	FIELD(kfiber_file, address, 48, 8),
+	FIELD(kfiber_file, address_length, 56, 4),
+	FIELD(kfiber_file, message_flags, 60, 4),
+	FIELD(kfiber_file, events, 64, 4),
+	FIELD(kfiber_file, state, 68, 4),
+	FIELD(kfiber_file, result, 72, 8),
+};
+
 static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_domain_block, 192),
 	STRUCT(kfiber_processor_block, 4096),
@@ -235,6 +252,7 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_stack, 64),
 	STRUCT(kfiber_watch, 16),
 	STRUCT(kfiber_start, 24),
+	STRUCT(kfiber_file, 80),
 };
 
 /* Each field is where the one before ends: a hole, or a field not listed, shows. */
@@ -287,6 +305,8 @@ static const struct abi_number abi_ioctls[] = {
 	NUMBER(KFIBER_IOC_STACK, 0xe70e),
 	NUMBER(KFIBER_IOC_WATCH, 0xe70f),
 	NUMBER(KFIBER_IOC_START, 0xe710),
+	NUMBER(KFIBER_IOC_FILE, 0xe712),
+	NUMBER(KFIBER_IOC_FORGET, 0xe713),
 };
 
 static const struct abi_number abi_values[] = {
@@ -344,6 +364,16 @@ static const struct abi_number abi_values[] = {
 	NUMBER(KFIBER_REFUSED_USER, 5),
 	NUMBER(KFIBER_REFUSED_MEMORY, 6),
 	NUMBER(KFIBER_REFUSED_FREE, 7),
+	NUMBER(KFIBER_FILE_READ, 0),
+	NUMBER(KFIBER_FILE_WRITE, 1),
+	NUMBER(KFIBER_FILE_RECV, 2),
+	NUMBER(KFIBER_FILE_SEND, 3),
+	NUMBER(KFIBER_FILE_POLL, 4),
+	NUMBER(KFIBER_FILE_OPERATIONS, 5),
+	NUMBER(KFIBER_FILE_DONE, 0),
+	NUMBER(KFIBER_FILE_WAITS, 1),
+	NUMBER(KFIBER_FILE_READY, 2),
+	NUMBER(KFIBER_FILE_BLOCKS, 3),
 };
 
 static void abi_check_numbers(struct kunit *test, const struct abi_number *numbers, size_t n)

@@ -143,7 +143,7 @@ static inline bool kf_quiet_is_told_locked(const struct kf_domain *d)
  */
 static inline bool kf_is_quiet_locked(struct kf_domain *d)
 {
-	return d->nr_spares && kf_all_sleep_locked(d) && !d->held && !atomic_read(&d->outside) &&
+	return d->nr_spares && kf_all_sleep_locked(d) && !d->held && !atomic_read(&d->nr_file_waits) &&
 	       !kf_quiet_is_told_locked(d);
 }
 

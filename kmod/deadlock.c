@@ -13,8 +13,7 @@
  *                                           until it is one
  *   a deadline                              in the block of a parked fiber, and there
  *                                           until it runs again
- *   a file, or whatever else is waited      domain.outside
- *   for by the kernel on its behalf
+ *   a file that is waited for (file.c)      domain.nr_file_waits
  *   who has a stack in hand (trim.c)        its word says PARKING
  *   user space's own clock                  KFIBER_SETUP_QUIET: until it was told that all sleep,
  *                                           and had nobody to wake
@@ -78,7 +77,7 @@ static enum kf_verdict kf_look_at_workers(struct kf_domain *d, u64 *risen)
 	    !(d->tells_quiet && !kf_quiet_is_told_locked(d)))
 		verdict = get_nr_threads(current) > d->nr_workers ? KF_THREADS : KF_DEADLOCK;
 	raw_spin_unlock_irq(&d->lock);
-	return atomic_read(&d->outside) ? KF_GOES_ON : verdict;
+	return atomic_read(&d->nr_file_waits) ? KF_GOES_ON : verdict;
 }
 
 enum kf_wait {

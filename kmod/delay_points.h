@@ -66,6 +66,13 @@ KF_DELAY_POINT(TIMER_LOOKED)		/* deadline read; not set again */
 KF_DELAY_POINT(TIMER_DUE)		/* time is up; the word is not moved */
 KF_DELAY_POINT(ARM)			/* deadline read; has not the lock */
 
+/* file.c */
+KF_DELAY_POINT(FILE_TRIED)		/* it would block; its queues are not entered, or looked at */
+KF_DELAY_POINT(FILE_ARMED)		/* a wake-up would be sent; the fiber does not have the wait */
+KF_DELAY_POINT(FILE_HAS)		/* it has it; shutdown is not looked at */
+KF_DELAY_POINT(FILE_TAKEN)		/* nobody's; still in its queues */
+KF_DELAY_POINT(FILE_FIRED)		/* FIRED; the wake-up is not sent */
+
 /* fiber.c */
 KF_DELAY_POINT(FREE)			/* the block is FREE; not in the pool */
 KF_DELAY_POINT(KILL)			/* DEAD; the joiner is not told */

@@ -28,6 +28,7 @@ union kf_args {
 	struct kfiber_stack stack;
 	struct kfiber_watch watch;
 	struct kfiber_start start;
+	struct kfiber_file file;
 };
 
 static int kf_ioctl_query(struct kf_domain *d, union kf_args *args)
@@ -129,7 +130,7 @@ static int kf_ioctl_kick(struct kf_domain *d, union kf_args *args)
 	return 0;
 }
 
-/* The checks that READY, ARM, ALLOC and FREE have in common. */
+/* The checks that READY, ARM, ALLOC, FREE and FORGET have in common. */
 static int kf_check_fibers(const struct kfiber_fibers *args, bool has_class)
 {
 	if (args->flags)
@@ -262,6 +263,26 @@ static int kf_ioctl_start(struct kf_domain *d, union kf_args *args)
 	return kf_arena_start(d, &args->start);
 }
 
+static int kf_ioctl_file(struct kf_domain *d, union kf_args *args)
+{
+	if (args->file.flags)
+		return -EOPNOTSUPP;
+	return kf_file(d, &args->file);
+}
+
+static void kf_undo_file(struct kf_domain *d, union kf_args *args)
+{
+	if (args->file.state == KFIBER_FILE_WAITS && args->file.fiber)
+		kf_file_forget(d, args->file.fiber);
+}
+
+static int kf_ioctl_forget(struct kf_domain *d, union kf_args *args)
+{
+	int err = kf_check_fibers(&args->fibers, false);
+
+	return err ? err : kf_apply_to_names(d, &args->fibers, kf_file_forget);
+}
+
 /**
  * struct kf_ioctl - one command
  * @handler: does it; context: may sleep, no locks held
@@ -304,6 +325,9 @@ static const struct kf_ioctl kf_ioctls[] = {
 	KF_IOCTL(KFIBER_IOC_STACK, kf_ioctl_stack, struct kfiber_stack, fiber),
 	KF_IOCTL(KFIBER_IOC_WATCH, kf_ioctl_watch, struct kfiber_watch, percent),
 	KF_IOCTL(KFIBER_IOC_START, kf_ioctl_start, struct kfiber_start, reserved),
+	KF_IOCTL(KFIBER_IOC_FILE, kf_ioctl_file, struct kfiber_file, result,
+		 .undo = kf_undo_file),
+	KF_IOCTL(KFIBER_IOC_FORGET, kf_ioctl_forget, struct kfiber_fibers, fibers),
 };
 
 /* Has SETUP been done? Then what it made can be used. */
@@ -335,6 +359,8 @@ static long kf_ioctl(struct file *file, unsigned int command, unsigned long arg)
 	    command != _IO(KFIBER_IOC_TYPE, _IOC_NR(command)))
 		return -ENOTTY;
 	op = &kf_ioctls[_IOC_NR(command)];
+	if (!op->handler)
+		return -ENOTTY;
 	if (!op->any_time) {
 		err = kf_check_caller(d, command);
 		if (err)
@@ -392,14 +418,17 @@ static int kf_open(struct inode *inode, struct file *file)
  * Closing the descriptor where it was opened ends the domain: its workers are
  * asleep in calls that hold the file, so waiting for the last reference would
  * wait for ever. A forked child, or the child of a vfork, has a file table of
- * its own and ends nothing.
+ * its own and ends nothing. A thread that exits has no memory any more, but the
+ * files; a file that a fiber waits for may hold this one (a socket in which it is
+ * sent), so that too would wait for ever.
  */
 static int kf_flush(struct file *file, fl_owner_t id)
 {
 	struct kf_domain *d = file->private_data;
+	bool owner = id == d->files && (current->mm == d->mm || current->flags & PF_EXITING);
 
 	kf_delay_sleep(KF_DELAY_FLUSH);
-	if (id == d->files && current->mm == d->mm && kf_is_ready(d))
+	if (owner && kf_is_ready(d))
 		kf_sched_shutdown(d);
 	return 0;
 }

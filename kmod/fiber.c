@@ -181,6 +181,7 @@ static struct kf_fiber *kf_fiber_get_locked(struct kf_domain *d, u32 stack_shift
 static void kf_fiber_put_locked(struct kf_domain *d, struct kf_fiber *f)
 {
 	WRITE_ONCE(f->allocated, false);
+	kf_file_drop(f);
 	d->nr_allocated--;
 	kf_pool_put_locked(d, f);
 }
@@ -299,6 +300,7 @@ void kf_fiber_kill(struct kf_domain *d, u64 name)
 	/* Only the thread that is gone could have changed that. */
 	if (pinned)
 		atomic_dec((atomic_t *)&d->block->pinned);
+	kf_file_drop(f);
 	raw_spin_lock_irq(&d->lock);
 	d->deaths++;
 	raw_spin_unlock_irq(&d->lock);
@@ -321,8 +323,10 @@ void kf_fibers_destroy(struct kf_domain *d)
 	u32 i;
 
 	xa_for_each(&d->chunks, page, chunk) {
-		for (i = 0; i < KF_FIBERS_PER_PAGE; i++)
+		for (i = 0; i < KF_FIBERS_PER_PAGE; i++) {
+			WARN_ON_ONCE(chunk->fibers[i].file_wait);
 			kf_timer_cancel(&chunk->fibers[i]);
+		}
 		free_page((unsigned long)chunk->blocks);
 		kfree(chunk);
 		cond_resched();

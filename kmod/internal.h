@@ -8,6 +8,7 @@
  *   shared.c     the pages that user space maps
  *   fiber.c      control blocks, names, pools
  *   timer.c      deadlines
+ *   file.c       fibers that wait for files
  *   sched.c      processors: who holds which; the scheduling lock
  *   worker.c     threads that enter the module; NEXT
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
@@ -24,7 +25,7 @@
  *
  * What can be computed or decided without taking a lock is in headers, inline,
  * with a KUnit test beside each: word.h, ring.h, queue.h, balance.h, deadline.h,
- * limits.h, slice.h, chunk.h, map.h, growth.h. fault.h is what mappings have in common.
+ * limits.h, slice.h, chunk.h, map.h, growth.h, ready.h. fault.h is what mappings have in common.
  *
  * Lock order, outermost first. Locks in one line are never held together.
  *
@@ -36,6 +37,7 @@
  *   domain.zap_lock              pages taken away, against fork()
  *   domain.mapping.i_mmap_rwsem  (core) where they are mapped
  *   domain.watch_lock            who is told of pressure
+ *   a wait queue's lock          (core) held around file.c's wake-up
  *   fiber.timer_lock             (raw) the decision when a timer looks again
  *   run-queue lock               (core) held around sched_out
  *   domain.lock                  (raw) scheduling state; innermost
@@ -76,6 +78,7 @@ struct eventfd_ctx;
 struct file;
 struct vm_area_struct;
 struct kf_domain;
+struct kf_file_wait;
 struct kf_processor;
 struct kf_user;
 
@@ -113,6 +116,7 @@ struct kf_user;
  * @refusal: why the last fault was refused: KFIBER_REFUSED_*
  * @allocated: user space has it; written under domain.fiber_mutex
  * @held: its stack is being trimmed: nobody may grow it below what stays
+ * @file_wait: its wait for a file; whoever exchanges it for NULL owns it
  *
  * Lives as long as its domain, as do its block and its slot.
  */
@@ -140,6 +144,7 @@ struct kf_fiber {
 	u8 refusal;
 	bool allocated;
 	bool held;
+	struct kf_file_wait *file_wait;
 };
 
 /**
@@ -384,9 +389,9 @@ enum kf_trim_why {
  * @stack_starts: see there
  * @stack_dropped: see there
  * @next_calls: see there
- * @outside: waits that somebody outside of the domain ends, deadlines excepted: counted
- *	before the fiber is parked, and until it has been made runnable
  * @deadline_hint: a fiber that had a deadline when it was looked at, by index; a hint
+ * @nr_file_waits: fibers whose @file_wait is set, or about to be: counted before one is parked,
+ *	and until it has been made runnable
  * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
  * @dead: workers whose task has ended
  * @reap_work: clears @dead
@@ -496,8 +501,8 @@ struct kf_domain {
 	atomic64_t stack_starts;
 	atomic64_t stack_dropped;
 	atomic64_t next_calls;
-	atomic_t outside;
 	u32 deadline_hint;
+	atomic_t nr_file_waits;
 
 	struct irq_work dispatch_work;
 	struct llist_head dead;
@@ -538,8 +543,15 @@ void kf_fibers_destroy(struct kf_domain *d);
 
 /* timer.c */
 void kf_timer_init(struct kf_fiber *f);
+void kf_timer_arm_by(struct kf_fiber *f, u64 deadline);
 int kf_timer_arm(struct kf_domain *d, u64 name);
 void kf_timer_cancel(struct kf_fiber *f);
+
+/* file.c */
+int kf_file(struct kf_domain *d, struct kfiber_file *args);
+int kf_file_forget(struct kf_domain *d, u64 name);
+void kf_file_drop(struct kf_fiber *f);
+void kf_file_drop_all(struct kf_domain *d);
 
 /* sched.c */
 void kf_publish_locked(struct kf_domain *d);

@@ -37,6 +37,7 @@ static inline void kf_check_abi(void)
 	BUILD_BUG_ON(sizeof(struct kfiber_stack) != 64);
 	BUILD_BUG_ON(sizeof(struct kfiber_watch) != 16);
 	BUILD_BUG_ON(sizeof(struct kfiber_start) != 24);
+	BUILD_BUG_ON(sizeof(struct kfiber_file) != 80);
 }
 
 /*
@@ -74,8 +75,9 @@ destroy_workqueue:
 /*
  * Every domain holds a reference to the module, which its last work item drops.
  * What can still run of our text is then: that item (the workqueue waits for
- * it), an RCU callback (the barrier), and the last instructions of a task work
- * that was preempted (RCU-tasks waits for those).
+ * it), an RCU callback (the barrier), the last instructions of a wait queue's
+ * function that was told that the queue goes (a grace period), and those of a task
+ * work that was preempted (RCU-tasks waits for those).
  */
 static void __exit kf_exit(void)
 {
@@ -85,6 +87,7 @@ static void __exit kf_exit(void)
 	kf_trim_exit();
 	rcu_barrier();
 	destroy_workqueue(kf_workqueue);
+	synchronize_rcu();
 	synchronize_rcu_tasks();
 }
 

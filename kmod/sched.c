@@ -664,7 +664,7 @@ void kf_sched_detach(struct kf_worker *w)
  * kf_sched_shutdown() - end the domain: everybody is woken and told
  * @d: a domain that is set up
  *
- * Context: may sleep, though it does not.
+ * Context: may sleep.
  */
 void kf_sched_shutdown(struct kf_domain *d)
 {
@@ -695,6 +695,7 @@ void kf_sched_shutdown(struct kf_domain *d)
 			wake_up_process(w->task);
 	} while (w);
 	rcu_read_unlock();
+	kf_file_drop_all(d);
 }
 
 /**

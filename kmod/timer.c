@@ -97,7 +97,29 @@ void kf_timer_init(struct kf_fiber *f)
 }
 
 /**
- * kf_timer_arm() - see to it that a fiber's deadline is looked at in time
+ * kf_timer_arm_by() - see to it that a fiber's deadline is looked at in time
+ * @f: the fiber
+ * @deadline: what it is, or will be when the fiber parks
+ *
+ * Context: may sleep, though it does not.
+ */
+void kf_timer_arm_by(struct kf_fiber *f, u64 deadline)
+{
+	unsigned long flags;
+
+	if (deadline >= KF_TIME_MAX)
+		return;
+	kf_delay_sleep(KF_DELAY_ARM);
+	raw_spin_lock_irqsave(&f->timer_lock, flags);
+	f->rearms = 0;
+	if (kf_deadline_needs_set(deadline, hrtimer_is_queued(&f->timer),
+				  ktime_to_ns(hrtimer_get_softexpires(&f->timer))))
+		kf_timer_set_locked(f, deadline);
+	raw_spin_unlock_irqrestore(&f->timer_lock, flags);
+}
+
+/**
+ * kf_timer_arm() - the same for the deadline in the fiber's block
  * @d: the domain
  * @name: the fiber
  *
@@ -107,21 +129,10 @@ void kf_timer_init(struct kf_fiber *f)
 int kf_timer_arm(struct kf_domain *d, u64 name)
 {
 	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
-	unsigned long flags;
-	u64 deadline;
 
 	if (!f)
 		return -ENOENT;
-	deadline = READ_ONCE(kf_fiber_block(f)->deadline);
-	if (deadline >= KF_TIME_MAX)
-		return 0;
-	kf_delay_sleep(KF_DELAY_ARM);
-	raw_spin_lock_irqsave(&f->timer_lock, flags);
-	f->rearms = 0;
-	if (kf_deadline_needs_set(deadline, hrtimer_is_queued(&f->timer),
-				  ktime_to_ns(hrtimer_get_softexpires(&f->timer))))
-		kf_timer_set_locked(f, deadline);
-	raw_spin_unlock_irqrestore(&f->timer_lock, flags);
+	kf_timer_arm_by(f, READ_ONCE(kf_fiber_block(f)->deadline));
 	return 0;
 }
 

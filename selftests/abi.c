@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kfiber.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -41,6 +42,7 @@ _Static_assert(sizeof(struct kfiber_stats) == 216, "stats");
 _Static_assert(sizeof(struct kfiber_trim) == 16, "trim");
 _Static_assert(sizeof(struct kfiber_stack) == 64, "stack");
 _Static_assert(sizeof(struct kfiber_watch) == 16, "watch");
+_Static_assert(sizeof(struct kfiber_file) == 80, "file");
 _Static_assert(offsetof(struct kfiber_domain_block, idle) == 64, "idle");
 _Static_assert(offsetof(struct kfiber_domain_block, live) == 128, "live");
 _Static_assert(offsetof(struct kfiber_processor_block, local_head) == 64, "local_head");
@@ -66,6 +68,7 @@ union args {
 	struct kfiber_stack stack;
 	struct kfiber_watch watch;
 	struct kfiber_start start;
+	struct kfiber_file file;
 };
 
 /* Names of a generation that is never given out. */
@@ -133,10 +136,25 @@ static const struct command commands[] = {
 	{ COMMAND(START, kfiber_start),
 	  .good = { .start = { .size = sizeof(struct kfiber_start), .pages = 1 } },
 	  .result = -ENOENT },
+	{ COMMAND(FILE, kfiber_file),
+	  .good = { .file = { .size = sizeof(struct kfiber_file), .fd = -1 } },
+	  .result = -EBADF },
+	{ COMMAND(FORGET, kfiber_fibers), .good = { FIBERS(0) }, .result = -ENOENT },
 };
 
 #define for_each_command(c) \
 	for (c = commands; c < commands + ARRAY_LENGTH(commands); c++)
+
+/* Return: NULL for a number that is no command's. */
+static const struct command *command_of(unsigned int number)
+{
+	const struct command *c;
+
+	for_each_command(c)
+		if (c->number == number)
+			return c;
+	return NULL;
+}
 
 static int call(int fd, unsigned int command, const void *args)
 {
@@ -224,8 +242,9 @@ TEST(unknown_commands)
 
 	for (set_up = 0; set_up < 2; set_up++) {
 		fd = open_for(_metadata, &commands[set_up ? 2 : 0]);
-		for (nr = ARRAY_LENGTH(commands); nr < 256; nr++)
-			EXPECT_EQ(-ENOTTY, call(fd, _IO(KFIBER_IOC_TYPE, nr), NULL));
+		for (nr = 0; nr < 256; nr++)
+			if (!command_of(_IO(KFIBER_IOC_TYPE, nr)))
+				EXPECT_EQ(-ENOTTY, call(fd, _IO(KFIBER_IOC_TYPE, nr), NULL));
 		for (i = 0; i < ARRAY_LENGTH(types); i++)
 			for (nr = 0; nr < ARRAY_LENGTH(commands); nr++)
 				EXPECT_EQ(-ENOTTY, call(fd, _IO(types[i], nr), NULL));
@@ -320,11 +339,6 @@ TEST(known_flags)
 			expect_with(_metadata, c, 4, c->flags, c->result);
 }
 
-static const struct command *command_of(unsigned int number)
-{
-	return &commands[_IOC_NR(number)];
-}
-
 TEST(what_must_be_zero)
 {
 	static const struct {
@@ -343,6 +357,10 @@ TEST(what_must_be_zero)
 		{ KFIBER_IOC_ARM, offsetof(struct kfiber_fibers, stack_shift) },
 		{ KFIBER_IOC_FREE, offsetof(struct kfiber_fibers, stack_shift) },
 		{ KFIBER_IOC_START, offsetof(struct kfiber_start, reserved) },
+		{ KFIBER_IOC_FILE, offsetof(struct kfiber_file, address) },
+		{ KFIBER_IOC_FILE, offsetof(struct kfiber_file, address_length) },
+		{ KFIBER_IOC_FILE, offsetof(struct kfiber_file, events) },
+		{ KFIBER_IOC_FORGET, offsetof(struct kfiber_fibers, stack_shift) },
 	};
 	unsigned int i, bit;
 
@@ -2160,6 +2178,174 @@ TEST_F(domain, a_worker_that_lies_kills_nobody)
 	ASSERT_EQ(named(1, 0) | KFIBER_PARKED, block->word);
 	ASSERT_EQ(0, read_stats(self->fd).deaths);
 	ASSERT_EQ(1, self->header->live);
+}
+
+/* --- files --------------------------------------------------------------------- */
+
+/* Return: does nobody hold the other end open any more? */
+static bool has_hung_up(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
+FIXTURE(file)
+{
+	int fd;
+	int ends[2];
+	__u64 fiber;
+	struct kfiber_file args;
+};
+
+static int file_fiber(int fd, __u64 *fiber)
+{
+	struct kfiber_fibers alloc = {
+		.size = sizeof(alloc), .count = 1, .stack_shift = 16, .fibers = (uintptr_t)fiber,
+	};
+
+	return call(fd, KFIBER_IOC_ALLOC, &alloc);
+}
+
+FIXTURE_SETUP(file)
+{
+	self->fd = open(DEVICE, O_RDWR);
+	ASSERT_GE(self->fd, 0);
+	ASSERT_EQ(0, setup(self->fd, 2, 4, 64));
+	ASSERT_EQ(0, file_fiber(self->fd, &self->fiber));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, self->ends));
+	self->args = (struct kfiber_file){
+		.size = sizeof(self->args), .fd = self->ends[0], .fiber = self->fiber,
+		.deadline = KFIBER_NEVER, .buffer = (uintptr_t)nobody, .length = 1,
+	};
+}
+
+FIXTURE_TEARDOWN(file)
+{
+	close(self->fd);
+	close(self->ends[0]);
+	close(self->ends[1]);
+}
+
+static int call_with_fiber(int fd, unsigned int command, __u64 fiber)
+{
+	struct kfiber_fibers args = {
+		.size = sizeof(args), .count = 1, .fibers = (uintptr_t)&fiber,
+	};
+
+	return call(fd, command, &args);
+}
+
+TEST_F(file, states)
+{
+	struct kfiber_file *args = &self->args;
+
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_FILE, args));
+	EXPECT_EQ(KFIBER_FILE_WAITS, args->state);
+	args->fiber = 0;
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_FILE, args));
+	EXPECT_EQ(KFIBER_FILE_WAITS, args->state);
+	ASSERT_EQ(1, write(self->ends[1], "x", 1));
+	args->fiber = self->fiber;
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_FILE, args));
+	EXPECT_EQ(KFIBER_FILE_DONE, args->state);
+	EXPECT_EQ(1, args->result);
+	args->fd = open("/", O_RDONLY | O_DIRECTORY);
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_FILE, args));
+	EXPECT_EQ(KFIBER_FILE_BLOCKS, args->state);
+	close(args->fd);
+}
+
+TEST_F(file, bad_values)
+{
+	struct kfiber_file *args = &self->args;
+	__u64 other;
+
+	args->operation = KFIBER_FILE_OPERATIONS;
+	EXPECT_EQ(-EINVAL, call(self->fd, KFIBER_IOC_FILE, args));
+	args->operation = KFIBER_FILE_POLL;		/* it has no buffer */
+	EXPECT_EQ(-EINVAL, call(self->fd, KFIBER_IOC_FILE, args));
+	args->buffer = 0;
+	args->length = 0;
+	args->events = 0x10000;
+	EXPECT_EQ(-EINVAL, call(self->fd, KFIBER_IOC_FILE, args));
+	args->events = POLLIN;
+	EXPECT_EQ(0, call(self->fd, KFIBER_IOC_FILE, args));
+	args->message_flags = MSG_PEEK;
+	EXPECT_EQ(-EINVAL, call(self->fd, KFIBER_IOC_FILE, args));
+	args->events = 0;
+	args->operation = KFIBER_FILE_RECV;
+	args->message_flags = 1u << 31;			/* MSG_CMSG_COMPAT: the kernel's own */
+	EXPECT_EQ(-EOPNOTSUPP, call(self->fd, KFIBER_IOC_FILE, args));
+	args->message_flags = 0;
+	ASSERT_EQ(0, file_fiber(self->fd, &other));
+	args->fiber = other & KFIBER_INDEX_MASK;	/* generation 0 */
+	EXPECT_EQ(-ENOENT, call(self->fd, KFIBER_IOC_FILE, args));
+	args->fiber = other + 1;			/* never given out */
+	EXPECT_EQ(-ENOENT, call(self->fd, KFIBER_IOC_FILE, args));
+	EXPECT_EQ(-ENOENT, call_with_fiber(self->fd, KFIBER_IOC_FORGET, other + 1));
+	EXPECT_EQ(0, call_with_fiber(self->fd, KFIBER_IOC_FORGET, self->fiber));
+}
+
+/* While the fiber waits the file is open; then it is not, whatever ended that. */
+TEST_F(file, a_wait_holds_the_file)
+{
+	struct kfiber_simple simple = { .size = sizeof(simple) };
+	struct kfiber_file other = self->args;
+	unsigned int how;
+
+	other.fd = self->fd;
+	for (how = 0; how < 4; how++) {
+		self->args.fd = self->ends[0];
+		self->args.fiber = self->fiber;
+		ASSERT_EQ(0, call(self->fd, KFIBER_IOC_FILE, &self->args));
+		ASSERT_EQ(KFIBER_FILE_WAITS, self->args.state);
+		close(self->ends[0]);
+		EXPECT_FALSE(has_hung_up(self->ends[1]));
+		switch (how) {
+		case 0:
+			EXPECT_EQ(0, call_with_fiber(self->fd, KFIBER_IOC_FORGET, self->fiber));
+			break;
+		case 1:
+			EXPECT_EQ(-EBADF, call(self->fd, KFIBER_IOC_FILE, &other));
+			break;
+		case 2:
+			EXPECT_EQ(0, call_with_fiber(self->fd, KFIBER_IOC_FREE, self->fiber));
+			ASSERT_EQ(0, file_fiber(self->fd, &self->fiber));
+			break;
+		default:
+			EXPECT_EQ(0, call(self->fd, KFIBER_IOC_SHUTDOWN, &simple));
+		}
+		EXPECT_TRUE(has_hung_up(self->ends[1])) TH_LOG("%u", how);
+		close(self->ends[1]);
+		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, self->ends));
+	}
+	/* Nobody waits in a domain that has ended. */
+	self->args.fd = self->ends[0];
+	EXPECT_EQ(-ESHUTDOWN, call(self->fd, KFIBER_IOC_FILE, &self->args));
+}
+
+TEST_F(file, closing_the_device_ends_waits)
+{
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_FILE, &self->args));
+	close(self->ends[0]);
+	EXPECT_FALSE(has_hung_up(self->ends[1]));
+	close(self->fd);
+	EXPECT_TRUE(has_hung_up(self->ends[1]));
+}
+
+TEST_F(file, a_wait_that_cannot_be_told_is_undone)
+{
+	const struct command *c = command_of(KFIBER_IOC_FILE);
+	const size_t size = sysconf(_SC_PAGESIZE);
+	char *page = page_with(_metadata, c);
+
+	memcpy(page, &self->args, sizeof(self->args));
+	ASSERT_EQ(0, mprotect(page, size, PROT_READ));
+	EXPECT_EQ(-EFAULT, call(self->fd, KFIBER_IOC_FILE, page));
+	ASSERT_EQ(0, mprotect(page, size, PROT_READ | PROT_WRITE));
+	close(self->ends[0]);
+	EXPECT_TRUE(has_hung_up(self->ends[1]));
 }
 
 TEST_HARNESS_MAIN

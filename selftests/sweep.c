@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -298,6 +299,45 @@ static int do_start(DOMAIN *d)
 	return err ? err : do_trim(d);
 }
 
+/* A fiber begins to wait, and stops; then it need not wait. */
+static int wait_for_file(int fd, struct kfiber_file *file, int peer)
+{
+	int err = call(fd, KFIBER_IOC_FILE, file);
+
+	if (!err && file->state != KFIBER_FILE_WAITS)
+		return -EIO;
+	if (!err)
+		err = call_fibers(fd, KFIBER_IOC_FORGET, &file->fiber, 1);
+	if (err)
+		return err;
+	if (write(peer, "x", 1) != 1)
+		return -errno;
+	err = call(fd, KFIBER_IOC_FILE, file);
+	return err ? err : file->state == KFIBER_FILE_DONE ? 0 : -EIO;
+}
+
+static int do_file(DOMAIN *d)
+{
+	char byte;
+	struct kfiber_file file = {
+		.size = sizeof(file), .operation = KFIBER_FILE_READ, .deadline = KFIBER_NEVER,
+		.buffer = (__u64)(unsigned long)&byte, .length = 1,
+	};
+	int err = call_fibers(d->fd, KFIBER_IOC_ALLOC, &file.fiber, 1), freed, ends[2];
+
+	if (err)
+		return err;
+	err = socketpair(AF_UNIX, SOCK_STREAM, 0, ends) ? -errno : 0;
+	if (!err) {
+		file.fd = ends[0];
+		err = wait_for_file(d->fd, &file, ends[1]);
+		close(ends[0]);
+		close(ends[1]);
+	}
+	freed = call_fibers(d->fd, KFIBER_IOC_FREE, &file.fiber, 1);
+	return err ? err : freed;
+}
+
 static int do_mmap(DOMAIN *d)
 {
 	void *map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, d->fd,
@@ -362,6 +402,7 @@ static const struct {
 	{ "stack", do_stack },
 	{ "watch", do_watch },
 	{ "start", do_start },
+	{ "file", do_file },
 	{ "mmap", do_mmap },
 	{ "grow", do_grow },
 	{ "read_into_stack", do_read_into_stack },

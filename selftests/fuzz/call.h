@@ -94,6 +94,8 @@ void call_trim(struct track *t, const uint64_t *args);
 void call_slot(struct track *t, const uint64_t *args);
 void call_watch(struct track *t, const uint64_t *args);
 void call_begin(struct track *t, const uint64_t *args);
+void call_wait(struct track *t, const uint64_t *args);
+void call_forget(struct track *t, const uint64_t *args);
 void call_ready(struct track *t, const uint64_t *args);
 void call_arm(struct track *t, const uint64_t *args);
 void call_alloc(struct track *t, const uint64_t *args);

@@ -182,6 +182,24 @@ void call_begin(struct track *t, const uint64_t *args)
 	call_ioctl(t, KFIBER_IOC_START, args, &start, sizeof(start));
 }
 
+/* A wait for the file, or what it would be good for. */
+void call_wait(struct track *t, const uint64_t *args)
+{
+	struct kfiber_file file = {
+		.fd = call_fd(args[3]), .operation = args[4] % (KFIBER_FILE_OPERATIONS + 1),
+		.fiber = args[5] ? call_name(args[5]) : 0, .deadline = KFIBER_NEVER,
+		.flags = args[7], .message_flags = args[7] >> 32,
+	};
+
+	if (file.operation == KFIBER_FILE_POLL) {
+		file.events = args[6];
+	} else {
+		file.buffer = (uintptr_t)(track_pages(t->number) + NAMES_OFFSET);
+		file.length = args[6];
+	}
+	call_ioctl(t, KFIBER_IOC_FILE, args, &file, sizeof(file));
+}
+
 /* Names come from, and ALLOC's go to, the program's names from the given one on. */
 static void call_fibers(struct track *t, unsigned long command, const uint64_t *args)
 {
@@ -213,6 +231,11 @@ void call_ready(struct track *t, const uint64_t *args)
 void call_arm(struct track *t, const uint64_t *args)
 {
 	call_fibers(t, KFIBER_IOC_ARM, args);
+}
+
+void call_forget(struct track *t, const uint64_t *args)
+{
+	call_fibers(t, KFIBER_IOC_FORGET, args);
 }
 
 void call_alloc(struct track *t, const uint64_t *args)

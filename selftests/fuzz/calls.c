@@ -105,6 +105,10 @@ const struct op ops[] = {
 	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_FD, ARG_COUNT, ARG_ZERO } },
 	{ "begin", 6, call_begin,
 	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_NAME, ARG_COUNT, ARG_ZERO } },
+	{ "wait", 10, call_wait,
+	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_FD, ARG_COUNT, ARG_NAME, ARG_COUNT,
+		    ARG_ZERO } },
+	{ "forget", 4, call_forget, .args = NAMED },
 	{ "unknown", 1, call_unknown, .args = { ARG_FD, ARG_INDEX, ARG_POINTER } },
 
 	{ "map", 10, call_map,

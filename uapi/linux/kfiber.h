@@ -340,6 +340,8 @@ struct kfiber_fiber_block {
 #define KFIBER_IOC_STACK	_IO(KFIBER_IOC_TYPE, 14)
 #define KFIBER_IOC_WATCH	_IO(KFIBER_IOC_TYPE, 15)
 #define KFIBER_IOC_START	_IO(KFIBER_IOC_TYPE, 16)
+#define KFIBER_IOC_FILE		_IO(KFIBER_IOC_TYPE, 18)
+#define KFIBER_IOC_FORGET	_IO(KFIBER_IOC_TYPE, 19)
 
 /**
  * struct kfiber_query - KFIBER_IOC_QUERY: what this module is
@@ -503,7 +505,7 @@ struct kfiber_kick {
 };
 
 /**
- * struct kfiber_fibers - READY, ARM, ALLOC, FREE: calls on several fibers
+ * struct kfiber_fibers - READY, ARM, ALLOC, FREE, FORGET: calls on several fibers
  * @size: sizeof(struct kfiber_fibers)
  * @flags: must be 0
  * @count: how many, 1 to KFIBER_BATCH_MAX; out: how many were done
@@ -517,6 +519,8 @@ struct kfiber_kick {
  * ALLOC makes control blocks with a stack each, in state FREE. Names are of
  *	the current generation. Fewer than asked for when a limit is near.
  * FREE gives back control blocks in state FREE.
+ * FORGET ends each fiber's wait for a file, see KFIBER_IOC_FILE. A wake-up that it
+ *	sent before has been sent when the call returns, and none comes any more.
  *
  * When some but not all could be done the result is 0 and @count tells.
  */
@@ -708,6 +712,68 @@ struct kfiber_watch {
 	__u32 flags;
 	__s32 fd;
 	__u32 percent;
+};
+
+/* struct kfiber_file.operation */
+#define KFIBER_FILE_READ	0u	/* as read() */
+#define KFIBER_FILE_WRITE	1u	/* as write() */
+#define KFIBER_FILE_RECV	2u	/* as recvfrom() */
+#define KFIBER_FILE_SEND	3u	/* as sendto() */
+#define KFIBER_FILE_POLL	4u	/* nothing: is it ready? */
+#define KFIBER_FILE_OPERATIONS	5u
+
+/* struct kfiber_file.state, out */
+#define KFIBER_FILE_DONE	0u	/* done; @result is what it came to */
+#define KFIBER_FILE_WAITS	1u	/* it would block; @fiber is woken when it may not */
+#define KFIBER_FILE_READY	2u	/* user space makes the call; it does not block */
+#define KFIBER_FILE_BLOCKS	3u	/* user space makes the call; it may block */
+
+/**
+ * struct kfiber_file - KFIBER_IOC_FILE: do it now, or say when it can be done
+ * @size: sizeof(struct kfiber_file)
+ * @flags: must be 0
+ * @fd: the file; O_NONBLOCK makes no difference
+ * @operation: KFIBER_FILE_*
+ * @fiber: who waits if it would block; 0: nobody, and @state says whether it would
+ * @deadline: WAITS: for which the fiber's timer is set, as ARM would for the one in its
+ *	block once it parks; KFIBER_NEVER
+ * @buffer: READ, WRITE, RECV, SEND: an address
+ * @length: of it, in bytes
+ * @address: RECV, SEND: a socket address is written, read there; 0: none
+ * @address_length: RECV: room there; out: the address's own length. SEND: its length
+ * @message_flags: RECV, SEND: MSG_*
+ * @events: POLL: POLL*, 16 bits
+ * @state: out: KFIBER_FILE_DONE to KFIBER_FILE_BLOCKS
+ * @result: out: DONE: bytes, or POLL's events; READY: bytes that can be asked for
+ *
+ * Never waits for the file. What fails is an error of the call, as it is of the
+ * ordinary one.
+ *
+ * With WAITS the fiber gets one KFIBER_WAKE, as the library's own wake-ups are, when
+ * the file stirs: it parks, and calls again with the same file, fiber and operation.
+ * The module holds the open file until that call, FORGET, the fiber's end or the
+ * domain's. A call again that finds another open file at @fd has EBADF: it was closed
+ * meanwhile.
+ *
+ * READY is for files that cannot be tried without the risk of blocking, which is so
+ * if others read or write there as well. BLOCKS is for files that cannot be polled,
+ * or that say they are ready and are not.
+ */
+struct kfiber_file {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 operation;
+	__u64 fiber;
+	__u64 deadline;
+	__u64 buffer;
+	__u64 length;
+	__u64 address;
+	__u32 address_length;
+	__u32 message_flags;
+	__u32 events;
+	__u32 state;
+	__s64 result;
 };
 
 #endif /* _UAPI_LINUX_KFIBER_H */
