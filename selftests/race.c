@@ -23,6 +23,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -32,7 +33,7 @@
 #include "state.h"
 
 #define US 1000ull
-#define SCENARIOS 13
+#define SCENARIOS 14
 /* The harness ends what takes longer; here the watchdog does, by progress. */
 #define NO_TIMEOUT 1000000
 
@@ -1001,6 +1002,82 @@ static void signals(void)
 	pthread_join(shooter, NULL);
 }
 
+/* --- files ----------------------------------------------------------------- */
+
+enum { FILES = 3, TOKENS = 60 };
+
+static int file_ends[FILES][2];
+static _Atomic long tokens_taken[FILES];
+
+/*
+ * Two read from one socket, with deadlines that often come first. What a wait leaves over
+ * would end the sleep after it too early; what is lost is waited for in vain.
+ */
+static void *take_tokens(void *arg)
+{
+	struct task *t = arg;
+	unsigned int n = t->index % FILES;
+
+	enter(t);
+	while (atomic_load(&tokens_taken[n]) < TOKENS) {
+		uint64_t deadline = kf_after(pick(&t->random, 200) * US);
+		ssize_t got;
+		char c;
+
+		leave(t);
+		got = kf_read(file_ends[n][0], &c, 1, deadline);
+		enter(t);
+		if (got == 1)
+			atomic_fetch_add(&tokens_taken[n], 1);
+		else if (got != -ETIMEDOUT || kf_now() < deadline)
+			broken("kf_read: %zd", got);
+		if (!pick(&t->random, 4))
+			sleep_for(t, pick(&t->random, 50) * US);
+	}
+	leave(t);
+	return NULL;
+}
+
+static void *send_tokens(void *arg)
+{
+	struct task *t = arg;
+	int i;
+
+	enter(t);
+	for (i = 0; i < TOKENS; i++) {
+		if (kf_write(file_ends[t->index % FILES][1], "x", 1, KF_FOREVER) != 1)
+			broken("kf_write");
+		if (pick(&t->random, 2))
+			sleep_for(t, pick(&t->random, 200) * US);
+	}
+	leave(t);
+	return NULL;
+}
+
+static int files_main(void *arg)
+{
+	spawn_all(0, 2 * FILES, take_tokens);
+	spawn_all(2 * FILES, FILES, send_tokens);
+	join_all(0, 3 * FILES);
+	return 0;
+}
+
+static void files(void)
+{
+	int i;
+
+	for (i = 0; i < FILES; i++) {
+		atomic_store(&tokens_taken[i], 0);
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, file_ends[i]))
+			broken("socketpair: %s", strerror(errno));
+	}
+	run_domain(files_main);
+	for (i = 0; i < FILES; i++) {
+		close(file_ends[i][0]);
+		close(file_ends[i][1]);
+	}
+}
+
 /* --- the end at any moment ------------------------------------------------- */
 
 /* All that fibers do, for ever, and nothing that is checked. */
@@ -1008,9 +1085,10 @@ static void *do_anything(void *arg)
 {
 	uint32_t random = mix(seed + round_number) + (uint32_t)(long)arg;
 	kf_fiber_t other;
+	char c;
 
 	for (;;) {
-		switch (pick(&random, 7)) {
+		switch (pick(&random, 8)) {
 		case 0:
 			kf_park(kf_after(pick(&random, 200) * US));
 			break;
@@ -1028,6 +1106,12 @@ static void *do_anything(void *arg)
 			if (!kf_spawn(&other, NULL, child_ends, NULL))
 				kf_detach(other);
 			break;
+		case 5:
+			kf_read(file_ends[0][0], &c, 1, kf_after(pick(&random, 200) * US));
+			break;
+		case 6:
+			kf_write(file_ends[0][1], "x", 1, kf_after(pick(&random, 200) * US));
+			break;
 		default:
 			/* What has ended is noticed where the module is called. */
 			kf_sleep(pick(&random, 200) * US);
@@ -1044,6 +1128,8 @@ static int anything_main(void *arg)
 	long i;
 
 	atomic_store(&tasks[0].name, kf_self());
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, file_ends[0]))
+		return -1;
 	for (i = 1; i < 10; i++)
 		if (kf_spawn(NULL, NULL, do_anything, (void *)i))
 			return -1;
@@ -1188,6 +1274,7 @@ SCENARIO(churn);
 SCENARIO(forks);
 SCENARIO(deaths);
 SCENARIO(signals);
+SCENARIO(files);
 SCENARIO(ends);
 
 FIXTURE_SETUP(race)

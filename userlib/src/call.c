@@ -137,3 +137,15 @@ int kf_call_start(struct kf_domain *d, kf_fiber_t name, uint32_t pages)
 
 	return kf_ioctl(d->fd, KFIBER_IOC_START, &args);
 }
+
+int kf_call_file(struct kf_domain *d, struct kfiber_file *args)
+{
+	return kf_ioctl(d->fd, KFIBER_IOC_FILE, args);
+}
+
+void kf_call_forget(struct kf_domain *d, kf_fiber_t name)
+{
+	struct kfiber_fibers args = { .count = 1, .fibers = (uintptr_t)&name };
+
+	kf_call_fibers(d, KFIBER_IOC_FORGET, &args);
+}

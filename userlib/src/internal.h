@@ -17,6 +17,7 @@
  *               built on it: mutex.c, rwlock.c, cond.c, sem.c, waitgroup.c, once.c,
  *               chan.c, select.c, timer.c
  *   scope.c     scopes
+ *   file.c      waiting for files
  *   key.c       fiber-local values
  *   stack.c     what is known of stacks, trimming
  *   dump.c      what is known of fibers; object.h, text.c
@@ -487,6 +488,8 @@ int kf_call_trim(struct kf_domain *d, uint64_t *pages);
 int kf_call_watch(struct kf_domain *d, int eventfd, unsigned int percent);
 int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset,
 		  struct kfiber_stack *stack);
+int kf_call_file(struct kf_domain *d, struct kfiber_file *args);
+void kf_call_forget(struct kf_domain *d, kf_fiber_t name);
 
 /* fault.c */
 void kf_faults_begin(void);

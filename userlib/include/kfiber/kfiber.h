@@ -24,6 +24,7 @@
 #include <kfiber/cancel.h>
 #include <kfiber/chan.h>
 #include <kfiber/ctx.h>
+#include <kfiber/file.h>
 #include <kfiber/key.h>
 #include <kfiber/scope.h>
 #include <kfiber/sync.h>
