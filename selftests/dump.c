@@ -51,6 +51,7 @@ static kf_cond_t cond = KF_COND_INIT;
 static kf_sem_t sem = KF_SEM_INIT(0);
 static kf_waitgroup_t group = KF_WAITGROUP_INIT;
 static kf_chan_t *chan;
+static kf_ctx_t *ctx;
 static kf_fiber_t parked;
 static int pipe_fds[2];
 
@@ -68,7 +69,30 @@ static void *do_park_until(void *arg)
 
 static void *do_sleep(void *arg)
 {
-	kf_sleep(500 * MS);
+	kf_sleep(3600 * 1000 * MS);
+	return NULL;
+}
+
+static void *do_timer(void *arg)
+{
+	kf_timer_t t;
+
+	kf_timer_start(&t, 3600 * 1000 * MS);
+	kf_timer_wait(&t);
+	return NULL;
+}
+
+static void *do_ctx(void *arg)
+{
+	kf_ctx_wait(ctx);
+	return NULL;
+}
+
+static void *do_kf_read(void *arg)
+{
+	char byte;
+
+	kf_read(pipe_fds[0], &byte, 1, KF_FOREVER);
 	return NULL;
 }
 
@@ -156,7 +180,10 @@ static const struct {
 } waits[] = {
 	{ "parks", do_park, "waiting for an unpark" },
 	{ "parks-until", do_park_until, "waiting for an unpark, for at most 3" },
-	{ "sleeps", do_sleep, "waiting for time (sleep), for at most 0." },
+	{ "sleeps", do_sleep, "waiting for time (sleep), for at most 3" },
+	{ "timer", do_timer, "waiting for timer 0x" },
+	{ "context", do_ctx, "waiting for context 0x" },
+	{ "reads-parked", do_kf_read, "waiting for file descriptor " },
 	{ "pinned", do_pin, "waiting for an unpark, pinned to its thread" },
 	{ "joins", do_join, "waiting for the end of fiber 0x" },
 	{ "locks", do_lock, "waiting for mutex 0x" },
@@ -186,9 +213,14 @@ static void let_go(const kf_fiber_t *fibers)
 {
 	int value = 0;
 
-	kf_unpark(fibers[0]);
-	kf_unpark(fibers[1]);
-	kf_unpark(fibers[3]);
+	size_t i;
+
+	for (i = 0; i < NR_WAITS; i++) {
+		kf_unpark(fibers[i]);
+		if (waits[i].fn == do_sleep || waits[i].fn == do_timer || waits[i].fn == do_kf_read)
+			kf_cancel(fibers[i]);
+	}
+	kf_ctx_cancel(ctx);
 	kf_mutex_unlock(&mutex);
 	kf_rwlock_unlock(&rwlock);
 	kf_cond_signal(&cond);
@@ -196,7 +228,7 @@ static void let_go(const kf_fiber_t *fibers)
 	kf_waitgroup_done(&group);
 	kf_chan_send(chan, &value);
 	kf_chan_send(chan, &value);
-	if (write(pipe_fds[1], "", 1) != 1)
+	if (write(pipe_fds[1], "12", 2) != 2)
 		exit(1);
 }
 
@@ -208,6 +240,7 @@ static __attribute__((noipa)) int dump_all(void *arg)
 	size_t i;
 
 	chan = kf_chan_create(sizeof(int), 0);
+	ctx = kf_ctx_with_cancel(kf_ctx_background());
 	kf_mutex_lock(&mutex);
 	kf_rwlock_wrlock(&rwlock);
 	kf_waitgroup_add(&group, 1);
@@ -220,17 +253,18 @@ static __attribute__((noipa)) int dump_all(void *arg)
 		if (!i)
 			parked = fibers[0];
 	}
-	/* Each gets there in its own time, and the one that sleeps must be seen in time. */
+	/* Each gets there in its own time. */
 	do {
 		kf_sleep(10 * MS);
 		if (dump())
 			return 3;
 		good = all_said();
-	} while (!good && ++tries < 20);
+	} while (!good && ++tries < 500);
 	let_go(fibers);
 	for (i = 0; i < NR_WAITS; i++)
 		if (waits[i].fn != do_park)
 			kf_join(fibers[i], NULL);
+	kf_ctx_free(ctx);
 	kf_chan_destroy(chan);
 	return good ? 0 : 4;
 }

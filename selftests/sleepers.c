@@ -14,7 +14,7 @@
 #include "run.h"
 #include "slow.h"
 
-enum { SLEEPERS = 100000, PER_SECOND = 5000 };
+enum { PER_SECOND = 5000 };
 
 struct sleepers {
 	long n;
@@ -92,16 +92,19 @@ FIXTURE(processors)
 FIXTURE_VARIANT(processors)
 {
 	unsigned int n;
+	long sleepers;
 };
 
 FIXTURE_VARIANT_ADD(processors, one)
 {
 	.n = 1,
+	.sleepers = 10000,
 };
 
 FIXTURE_VARIANT_ADD(processors, two)
 {
 	.n = 2,
+	.sleepers = 100000,
 };
 
 FIXTURE_SETUP(processors)
@@ -114,7 +117,7 @@ FIXTURE_TEARDOWN(processors)
 
 TEST_F_TIMEOUT(processors, sleepers_cost_no_thread, 200)
 {
-	sleepers.n = slowly(SLEEPERS);
+	sleepers.n = slowly(variant->sleepers);
 	sleepers.fibers = calloc((size_t)sleepers.n, sizeof(*sleepers.fibers));
 	sleepers.late = calloc((size_t)sleepers.n, sizeof(*sleepers.late));
 	ASSERT_NE(NULL, sleepers.fibers);

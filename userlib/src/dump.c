@@ -43,6 +43,7 @@ static const char *const kf_object_names[] = {
 	[KF_OBJECT_SELECT] = "select",
 	[KF_OBJECT_TIMER] = "timer",
 	[KF_OBJECT_CTX] = "context",
+	[KF_OBJECT_FILE] = "file descriptor",
 	[KF_OBJECT_LATCH] = "latch",
 };
 
@@ -120,6 +121,10 @@ static void kf_dump_object(struct kf_dump *dump, uint64_t object)
 	kf_text_byte(&dump->text, ' ');
 	if (kind == KF_OBJECT_FIBER) {
 		kf_text_fiber(&dump->text, d, (struct kfiber_fiber_block *)address);
+		return;
+	}
+	if (kind == KF_OBJECT_FILE) {
+		kf_text_number(&dump->text, address, 10);
 		return;
 	}
 	kf_text_hex(&dump->text, address);

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "object.h"
 
 #define KF_NS_PER_S 1000000000ull
 
@@ -116,13 +117,16 @@ static int kf_poll_plain(int fd, short events, uint64_t deadline)
 /* --- waiting ------------------------------------------------------------------ */
 
 /* Until the file stirs. Return: 0; or why not: then nothing is left of the wait. */
-static int kf_file_park(uint64_t deadline)
+static int kf_file_park(int fd, uint64_t deadline)
 {
 	struct kf_worker *w = kf_fiber_worker();
 	struct kfiber_fiber_block *self = w->current;
 	struct kf_domain *d = w->domain;
-	int err = kf_wait(w, KFIBER_WAKE, deadline);
+	int err;
 
+	self->wait_object = kf_object(KF_OBJECT_FILE, kf_pointer((unsigned int)fd));
+	err = kf_wait(w, KFIBER_WAKE, deadline);
+	self->wait_object = 0;
 	if (err) {
 		kf_call_forget(d, kf_name(d, self));
 		/* It may have come since; it would end another wait. */
@@ -147,7 +151,7 @@ static int kf_file_await(struct kfiber_file *op, uint64_t deadline)
 			return err;
 		if (op->state != KFIBER_FILE_WAITS)
 			return (int)op->state;
-		err = deadline ? kf_file_park(deadline) : -ETIMEDOUT;
+		err = deadline ? kf_file_park(op->fd, deadline) : -ETIMEDOUT;
 		if (err)
 			return err;
 	}

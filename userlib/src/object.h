@@ -22,6 +22,7 @@ enum kf_object_kind {
 	KF_OBJECT_SELECT,
 	KF_OBJECT_TIMER,
 	KF_OBJECT_CTX,
+	KF_OBJECT_FILE,		/* a descriptor's number */
 	KF_OBJECT_LATCH,	/* a queue of one of these, for a moment */
 };
 
