@@ -49,7 +49,7 @@
 
 static bool kf_catches_signals(void)
 {
-	struct sighand_struct *sighand = current->sighand;
+	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
 	bool found = false;
 	int i;
 

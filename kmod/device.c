@@ -419,13 +419,14 @@ static int kf_open(struct inode *inode, struct file *file)
  * asleep in calls that hold the file, so waiting for the last reference would
  * wait for ever. A forked child, or the child of a vfork, has a file table of
  * its own and ends nothing. A thread that exits has no memory any more, but the
- * files; a file that a fiber waits for may hold this one (a socket in which it is
+ * files, and after exec() there is other memory; a file that a fiber waits for may hold this one (a socket in which it is
  * sent), so that too would wait for ever.
  */
 static int kf_flush(struct file *file, fl_owner_t id)
 {
 	struct kf_domain *d = file->private_data;
-	bool owner = id == d->files && (current->mm == d->mm || current->flags & PF_EXITING);
+	bool owner = id == d->files && (current->mm == d->mm || current->flags & PF_EXITING ||
+					!atomic_read(&d->mm->mm_users));
 
 	kf_delay_sleep(KF_DELAY_FLUSH);
 	if (owner && kf_is_ready(d))

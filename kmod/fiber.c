@@ -181,6 +181,7 @@ static struct kf_fiber *kf_fiber_get_locked(struct kf_domain *d, u32 stack_shift
 static void kf_fiber_put_locked(struct kf_domain *d, struct kf_fiber *f)
 {
 	WRITE_ONCE(f->allocated, false);
+	smp_mb();						/* [G] of file.c */
 	kf_file_drop(f);
 	d->nr_allocated--;
 	kf_pool_put_locked(d, f);
@@ -289,13 +290,17 @@ void kf_fiber_kill(struct kf_domain *d, u64 name)
 	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
 	struct kfiber_fiber_block *block;
 	u64 joiner;
-	bool pinned;
+	bool pinned, killed;
 
 	if (!name || !f)
 		return;
 	block = kf_fiber_block(f);
+	/* A pinned one may be parked, and its stack in the hand of a trimmer, who has the mutex. */
+	mutex_lock(&d->fiber_mutex);
 	pinned = READ_ONCE(block->word) & KFIBER_PINNED;
-	if (!kf_word_kill(&block->word, name))
+	killed = kf_word_kill(&block->word, name);
+	mutex_unlock(&d->fiber_mutex);
+	if (!killed)
 		return;
 	/* Only the thread that is gone could have changed that. */
 	if (pinned)

@@ -32,7 +32,7 @@
  *
  * The domain's end and a call that enters must see each other: the call stores
  * file_wait, full barrier, looks at "shutdown"; the end stores that, full barrier,
- * and goes through all fibers [G].
+ * and goes through all fibers [G]. So does who gives a block back, with "allocated".
  *
  * The open file. A wait holds it: the queues are the file's. close() of the descriptor,
  * by another fiber, ends no wait, as it ends no read() in another thread; the file stays open
@@ -228,6 +228,13 @@ static struct kf_file_wait *kf_file_wait_create(struct kf_fiber *f, u64 name, st
 	return wait;
 }
 
+/* Who takes the last one need not be a fiber: a clock that stood still for it may go on. */
+static void kf_file_uncount(struct kf_domain *d)
+{
+	if (atomic_dec_and_test(&d->nr_file_waits) && d->tells_quiet)
+		kf_sched_dispatch(d);
+}
+
 /* Takes the fiber's wait, if it has one: it is the caller's to free. */
 static struct kf_file_wait *kf_file_take(struct kf_fiber *f)
 {
@@ -236,7 +243,7 @@ static struct kf_file_wait *kf_file_take(struct kf_fiber *f)
 	if (READ_ONCE(f->file_wait))
 		wait = xchg(&f->file_wait, NULL);
 	if (wait) {
-		atomic_dec(&f->domain->nr_file_waits);
+		kf_file_uncount(f->domain);
 		kf_delay_sleep(KF_DELAY_FILE_TAKEN);
 	}
 	return wait;
@@ -278,22 +285,32 @@ void kf_file_drop_all(struct kf_domain *d)
 	}
 }
 
-/* Gives a wait to its fiber. Return: 0; an error: it is still the caller's. */
+/*
+ * Gives a wait to its fiber. Return: 0; an error: it is still the caller's. Whoever ends all
+ * waits, of the domain or of a block that is given back, may have looked before it was
+ * there. It is taken back then, unless another has taken it meanwhile: that one frees it, and
+ * the fiber may have the wait of a third call.
+ */
 static int kf_file_give(struct kf_fiber *f, struct kf_file_wait *wait)
 {
 	struct kf_domain *d = f->domain;
+	bool ended;
 
 	atomic_inc(&d->nr_file_waits);
 	kf_delay_sleep(KF_DELAY_FILE_ARMED);
 	/* Another thread that calls for the same fiber. */
 	if (cmpxchg(&f->file_wait, NULL, wait)) {		/* [G] */
-		atomic_dec(&d->nr_file_waits);
+		kf_file_uncount(d);
 		return -EINVAL;
 	}
 	kf_delay_sleep(KF_DELAY_FILE_HAS);
-	if (READ_ONCE(d->shutdown) && kf_file_take(f))
-		return -ESHUTDOWN;
-	return 0;
+	ended = READ_ONCE(d->shutdown);
+	if (!ended && READ_ONCE(f->allocated))
+		return 0;
+	if (cmpxchg(&f->file_wait, wait, NULL) != wait)
+		return 0;
+	kf_file_uncount(d);
+	return ended ? -ESHUTDOWN : -ENOENT;
 }
 
 /* --- the tries -------------------------------------------------------------------- */
@@ -454,7 +471,9 @@ static int kf_file_arm(struct kf_file_call *c)
 	if (c->wait) {
 		if (!atomic_try_cmpxchg(&c->wait->state, &quiet, KF_FILE_ARMED))
 			return 0;
-		kf_timer_arm_by(c->fiber, c->args->deadline);
+		/* With a clock of the domain's own it is no time of the kernel's. */
+		if (!c->fiber->domain->tells_quiet)
+			kf_timer_arm_by(c->fiber, c->args->deadline);
 		err = kf_file_give(c->fiber, c->wait);
 		if (err)
 			return err;
@@ -572,7 +591,7 @@ static int kf_file_call(struct kf_file_call *c, const struct kf_file_wait *befor
 	struct kfiber_file *args = c->args;
 	int err;
 
-	if (before && before->file != c->file)
+	if (before && before->name == args->fiber && before->file != c->file)
 		return -EBADF;
 	c->sock = sock_from_file(c->file);
 	err = kf_file_check_mode(c);
@@ -630,7 +649,7 @@ int kf_file_forget(struct kf_domain *d, u64 name)
 {
 	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
 
-	if (!f)
+	if (!f || kf_fiber_name(f) != name)
 		return -ENOENT;
 	kf_file_drop(f);
 	return 0;

@@ -53,9 +53,11 @@
  * lets another one look when it leaves NEXT. selftests/models/watch.pml is a model
  * of this.
  *
- * Nothing is left to happen when every worker is a spare and nothing is queued. Both
- * are looked at under the lock, each time a worker has entered the list or left the
- * domain, so the last of them is seen by somebody (KFIBER_SETUP_QUIET).
+ * Nothing is left to happen when every worker is a spare, or asleep with its pinned
+ * fiber, nothing is queued or held by a trimmer, and no file is waited for. All this is
+ * looked at under the lock, each time a worker has entered a list or left the domain, and
+ * when the last wait for a file has ended, so the last of them is seen by somebody
+ * (KFIBER_SETUP_QUIET).
  *
  * A processor that is given up in sched_out goes the same way by irq_work,
  * unless it is the only busy one: then nobody is there who could queue without

@@ -372,8 +372,8 @@ struct kfiber_query {
 
 /*
  * struct kfiber_setup.flags: NEXT tells when nothing can happen any more but by who
- * makes the time, or from outside: every worker is in NEXT and nothing is queued. Then
- * the last one that came returns, with a processor and @fiber 0; once, until some
+ * makes the time, or from outside: every worker is in NEXT, nothing is queued and no fiber
+ * waits for a file. Then the last one that came returns, with a processor and @fiber 0; once, until some
  * fiber has run.
  */
 #define KFIBER_SETUP_QUIET	(1u << 4)
