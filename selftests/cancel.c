@@ -5,10 +5,12 @@
  */
 #include <errno.h>
 #include <kfiber/kfiber.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "kselftest_harness.h"
 #include "mixed.h"
@@ -133,6 +135,8 @@ static struct {
 	kf_once_t once;
 	kf_chan_t *empty, *full;
 	kf_fiber_t joined;
+	kf_ctx_t *ctx;
+	int silent[2];
 } all;
 
 static void once_fn(void)
@@ -238,9 +242,53 @@ static int wait_select(void)
 	return kf_select(c, 2, KF_FOREVER);
 }
 
+static int wait_read(void)
+{
+	char c;
+
+	return (int)kf_read(all.silent[0], &c, 1, KF_FOREVER);
+}
+
+static int wait_read_until(void)
+{
+	char c;
+
+	return (int)kf_read(all.silent[0], &c, 1, kf_after(3600000 * MS));
+}
+
+static int wait_poll(void)
+{
+	return kf_poll(all.silent[0], POLLIN, KF_FOREVER);
+}
+
+static int wait_ticker(void)
+{
+	kf_ticker_t t;
+
+	return kf_ticker_start(&t, 3600000 * MS) ?: kf_ticker_wait(&t);
+}
+
+static int wait_timer(void)
+{
+	kf_timer_t t;
+
+	return kf_timer_start(&t, 3600000 * MS) ?: kf_timer_wait(&t);
+}
+
+static int wait_ctx(void)
+{
+	return kf_ctx_wait(all.ctx);
+}
+
+static int wait_background(void)
+{
+	return kf_ctx_wait(kf_ctx_background());
+}
+
 static int (*const waits[])(void) = {
 	wait_park, wait_park_until, wait_sleep, wait_join, wait_mutex, wait_rdlock, wait_wrlock,
-	wait_cond, wait_sem, wait_group, wait_once, wait_recv, wait_send, wait_select,
+	wait_cond, wait_sem, wait_group, wait_once, wait_recv, wait_send, wait_select, wait_read,
+	wait_read_until, wait_poll, wait_ticker, wait_timer, wait_ctx, wait_background,
 };
 
 enum { WAITS = sizeof(waits) / sizeof(waits[0]) };
@@ -249,14 +297,31 @@ static void *waits_for_it(void *arg)
 {
 	int err = waits[(long)arg]();
 
-	/* The second time it does not even park. */
-	return FAILED(err == -ECANCELED && waits[(long)arg]() == err ? 0 : 1);
+	/* The second time it does not even park; no wake-up is left that would end a third. */
+	if (err != -ECANCELED || waits[(long)arg]() != err)
+		return FAILED(1);
+	kf_cancel_disable();
+	err = kf_sleep(2 * MS);
+	kf_cancel_enable();
+	return FAILED(err);
+}
+
+/* On a thread of its own. */
+static void *waits_pinned(void *arg)
+{
+	int err = kf_pin();
+	void *value = waits_for_it(arg);
+
+	return err || kf_unpin() ? FAILED(1) : value;
 }
 
 static bool all_begin(kf_fiber_t *once)
 {
 	int value = 0;
 
+	all.ctx = kf_ctx_with_cancel(kf_ctx_background());
+	if (!all.ctx || pipe(all.silent))
+		return false;
 	all.empty = kf_chan_create(sizeof(int), 0);
 	all.full = kf_chan_create(sizeof(int), 1);
 	if (!all.empty || !all.full || kf_chan_send(all.full, &value) ||
@@ -280,6 +345,9 @@ static bool all_end(kf_fiber_t once)
 	if (kf_mutex_unlock(&all.mutex) || kf_rwlock_unlock(&all.read) ||
 	    kf_rwlock_unlock(&all.written) || kf_waitgroup_done(&all.group))
 		return false;
+	kf_ctx_free(all.ctx);
+	close(all.silent[0]);
+	close(all.silent[1]);
 	if (all.mutex.word || all.free_mutex.word || all.read.word || all.written.word ||
 	    all.sem.word || all.group.word)
 		return false;
@@ -291,16 +359,15 @@ static bool all_end(kf_fiber_t once)
 }
 
 /* Each is parked when it is cancelled, or has not begun; on one processor that is known. */
-static int every_wait(void *arg)
+static int every_wait_of(void *(*fn)(void *), bool early)
 {
-	bool early = arg;
 	kf_fiber_t fibers[WAITS], once;
 	long i, bad = 0;
 
 	if (!all_begin(&once))
 		return -1;
 	for (i = 0; i < WAITS; i++)
-		if (kf_spawn(&fibers[i], NULL, waits_for_it, (void *)i))
+		if (kf_spawn(&fibers[i], NULL, fn, (void *)i))
 			return -2;
 	if (!early)
 		kf_yield();
@@ -318,9 +385,24 @@ static int every_wait(void *arg)
 	return bad || !all_end(once) ? -4 : 0;
 }
 
+static int every_wait(void *arg)
+{
+	return every_wait_of(waits_for_it, arg);
+}
+
+static int every_pinned_wait(void *arg)
+{
+	return every_wait_of(waits_pinned, arg);
+}
+
 TEST(a_wait_ends)
 {
 	ASSERT_EQ(0, run(1, every_wait, NULL));
+}
+
+TEST(a_wait_ends_that_is_pinned)
+{
+	ASSERT_EQ(0, run(1, every_pinned_wait, NULL));
 }
 
 TEST(a_wait_does_not_begin)

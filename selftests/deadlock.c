@@ -65,13 +65,15 @@ TEST_F(processors, one_that_parks)
 }
 
 static kf_mutex_t locks[2];
+static kf_waitgroup_t both_hold = KF_WAITGROUP_INIT;
 
 static void *lock_both(void *arg)
 {
 	kf_mutex_t *first = arg, *second = &locks[first == locks];
 
 	kf_mutex_lock(first);
-	kf_sleep(50 * MS);
+	kf_waitgroup_done(&both_hold);
+	kf_waitgroup_wait(&both_hold);
 	kf_mutex_lock(second);
 	return NULL;
 }
@@ -82,6 +84,7 @@ static int lock_crosswise(void *arg)
 	struct kf_attr attr = { .size = sizeof(attr) };
 	kf_fiber_t fibers[2];
 
+	kf_waitgroup_add(&both_hold, 2);
 	attr.name = "one";
 	kf_spawn(&fibers[0], &attr, lock_both, &locks[0]);
 	attr.name = "other";

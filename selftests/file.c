@@ -26,6 +26,7 @@
 #include <termios.h>
 
 #include "kselftest_harness.h"
+#include "parked.h"
 #include "run.h"
 #include "slow.h"
 #include "syscalls.h"
@@ -576,7 +577,7 @@ static int close_while_one_waits(void *arg)
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, shared_fds) ||
 	    kf_spawn(&reader, NULL, read_shared, NULL))
 		return -1;
-	let_others_wait();
+	wait_until_parked(reader);
 	close(shared_fds[0]);
 	if (write(shared_fds[1], "x", 1) != 1 || kf_join(reader, &value) || (long)value != -EBADF)
 		return -2;
@@ -589,7 +590,7 @@ static int close_while_one_waits(void *arg)
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, shared_fds) || pipe(other) ||
 	    write(other[1], "y", 1) != 1 || kf_spawn(&reader, NULL, read_shared, NULL))
 		return -4;
-	let_others_wait();
+	wait_until_parked(reader);
 	if (dup2(other[0], shared_fds[0]) < 0 || write(shared_fds[1], "x", 1) != 1)
 		return -5;
 	if (kf_join(reader, &value) || (long)value != -EBADF ||
@@ -607,7 +608,7 @@ static int close_while_one_waits(void *arg)
 	shared_fds[1] = fds[1];
 	if (kf_spawn(&reader, NULL, read_shared, NULL))
 		return -8;
-	let_others_wait();
+	wait_until_parked(reader);
 	if (dup2(fds[0], shared_fds[0]) < 0 || write(fds[1], "x", 1) != 1)
 		return -9;
 	if (kf_join(reader, &value) || (long)value != 1)
@@ -631,7 +632,7 @@ static int shutdown_while_one_waits(void *arg)
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, shared_fds) ||
 	    kf_spawn(&reader, NULL, read_shared, NULL))
 		return -1;
-	let_others_wait();
+	wait_until_parked(reader);
 	shutdown(shared_fds[0], SHUT_RDWR);
 	if (kf_join(reader, &value) || value)
 		return -2;
@@ -813,7 +814,7 @@ TEST_F(processors, datagrams_with_addresses)
 	ASSERT_EQ(0, run(variant->n, datagrams, NULL));
 }
 
-/* A receiver whose queue is full is seen by no poll of the sender: it blocks, and nobody spins. */
+/* A receiver whose queue is full is seen by no poll of the sender, who tries now and then. */
 static void *drain_datagrams(void *arg)
 {
 	char buffer[4];
@@ -846,6 +847,15 @@ static int full_receiver(void *arg)
 			return -2;
 	if (kf_join(reader, &value) || value)
 		return -3;
+	/* Nobody reads any more: full, and then in time, and at once. */
+	do
+		i = (int)kf_sendto(shared_fds[1], "x", 1, 0, (struct sockaddr *)&address, size, 0);
+	while (i == 1);
+	if (i != -ETIMEDOUT)
+		return -4;
+	if (kf_sendto(shared_fds[1], "x", 1, 0, (struct sockaddr *)&address, size,
+		      kf_after(20 * MS)) != -ETIMEDOUT)
+		return -5;
 	close(shared_fds[0]);
 	close(shared_fds[1]);
 	return 0;
@@ -908,7 +918,8 @@ static int connections(void *arg)
 	for (i = 0; i < CONNECTIONS; i++)
 		if (kf_spawn(&fibers[i], NULL, accept_one, NULL))
 			return -3;
-	let_others_wait();
+	for (i = 0; i < CONNECTIONS; i++)
+		wait_until_parked(fibers[i]);
 	for (i = CONNECTIONS; i < 2 * CONNECTIONS; i++)
 		if (kf_spawn(&fibers[i], NULL, connect_one, NULL))
 			return -4;

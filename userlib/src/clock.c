@@ -22,7 +22,11 @@
  *   caller is in its list already. So the second sees the first.
  * - A fiber that is woken while its stack is trimmed is in no queue until the trimmer
  *   is done, and meanwhile the module does not call it quiet.
- * - A worker that dies was elsewhere before. The module looks again when it is gone.
+ * - A worker that dies was elsewhere before, or pinned; a pinned fiber that sleeps and dies
+ *   with its thread is one case that this does not survive (kf_pin() says so). The module
+ *   looks again when it is gone.
+ * - A fiber that waits for a file is like one in a system call: somebody outside may be
+ *   about to write. Time stands still for it, its own deadline included.
  * - Between being told and the jump nobody runs: who is told has the only processor,
  *   and is in a critical section. A plain thread may make a fiber runnable just then;
  *   it may do that at any time, and is not waited for.
@@ -181,11 +185,12 @@ void kf_clock_leave(struct kf_sleeper *s)
 static void kf_time_out_critical(struct kf_worker *w, kf_fiber_t name)
 {
 	struct kfiber_fiber_block *f = kf_block(w->domain, name);
-	_Atomic uint64_t *word = kf_atomic64(&f->word);
-	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
-	uint64_t new;
+	_Atomic uint64_t *word;
+	uint64_t old, new;
 	bool queue;
 
+	word = kf_atomic64(&f->word);
+	old = atomic_load_explicit(word, memory_order_relaxed);
 	do {
 		queue = kf_state(old) == KFIBER_PARKED;
 		if (kf_generation(old) != kf_generation(name) ||

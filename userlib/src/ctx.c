@@ -304,14 +304,29 @@ int kf_ctx_cancel(kf_ctx_t *ctx)
 	return 0;
 }
 
+/*
+ * The background is never done, and outlives domains: a fiber that is gone with its domain
+ * must have left nothing there.
+ */
+static int kf_background_wait(uint64_t deadline)
+{
+	struct kf_waiter me;
+
+	kf_waiter_init(&me);
+	return kf_await(&me, kf_object(KF_OBJECT_CTX, &kf_background), deadline);
+}
+
 int kf_ctx_wait_until(kf_ctx_t *ctx, uint64_t deadline)
 {
 	struct kf_wait_queue *q = &ctx->queue;
 	struct kf_waiter me;
 	struct kf_place place = { .waiter = &me };
-	struct kf_worker *w = kf_latch(q);
+	struct kf_worker *w;
 	int err;
 
+	if (!ctx->parent)
+		return kf_background_wait(deadline);
+	w = kf_latch(q);
 	if (kf_ctx_err(ctx)) {
 		kf_unlatch(w, q);
 		return 0;

@@ -28,6 +28,7 @@ static void kf_forked(void)
 	kf_worker_forget();
 	atomic_store(&kf_domain, NULL);
 	pthread_mutex_init(&kf_running, NULL);
+	kf_file_turns_reset();
 }
 
 static void kf_prepare_process(void)
@@ -293,6 +294,7 @@ int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg)
 		return err;
 	if (pthread_mutex_trylock(&kf_running))
 		return -EBUSY;
+	kf_file_turns_reset();
 	err = kf_domain_open(&d, &full);
 	d.main_fn = fn;
 	d.main_arg = arg;

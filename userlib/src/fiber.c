@@ -274,6 +274,7 @@ static kf_fiber_t kf_fiber_init(struct kf_domain *d, struct kfiber_fiber_block *
 	f->value = 0;
 	f->link = 0;
 	f->masked = 0;
+	f->wait_object = 0;
 	kf_stack_prepare(d, f, fn, arg);
 	atomic_fetch_add_explicit(kf_atomic64(&d->block->live), 1, memory_order_relaxed);
 	atomic_store_explicit(kf_atomic64(&f->word), word, memory_order_release);
@@ -493,8 +494,8 @@ static uint64_t kf_claim(struct kfiber_fiber_block *f, uint64_t mark)
 /* The value of an ended fiber that is the caller's alone; recycles it. */
 static int kf_collect(struct kfiber_fiber_block *f, void **value)
 {
-	struct kf_worker *w = kf_worker_self();
 	int err = f->word & KFIBER_KILLED ? -EFAULT : 0;
+	struct kf_worker *w;
 
 	if (value && !err)
 		*value = (void *)(uintptr_t)f->value;

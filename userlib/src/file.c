@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,8 +37,14 @@
 /* Two for each descriptor, for as many as programs use at once for such things. */
 #define KF_TURNS 128u
 
-/* A file that says so often that it is ready, and then is not, is not waited for. */
+/*
+ * Who finds a file that is ready and then is not tries again: others were quicker. After
+ * that many times in a row it may be that the file says it wrongly (a Unix datagram
+ * socket does, whose receiver is full), so there is a pause between them, of 1 to 64 ms.
+ */
 #define KF_READY_TRIES 8
+#define KF_PAUSE_NS 1000000ull
+#define KF_PAUSES 6
 
 /**
  * struct kf_turn - whose turn it is
@@ -50,6 +57,12 @@ struct kf_turn {
 };
 
 static struct kf_turn kf_turns[KF_TURNS];
+
+/* Who held one or waited for one is not there: nobody has, in a domain or process that begins. */
+void kf_file_turns_reset(void)
+{
+	memset(kf_turns, 0, sizeof(kf_turns));
+}
 
 /* What is written to a file before is seen by who reads from one: as checkers see read(). */
 static char kf_files;
@@ -70,6 +83,11 @@ static void *kf_pointer(uint64_t address)
 static bool kf_writes(const struct kfiber_file *op)
 {
 	return op->operation == KFIBER_FILE_WRITE || op->operation == KFIBER_FILE_SEND;
+}
+
+static bool kf_is_message(const struct kfiber_file *op)
+{
+	return op->operation == KFIBER_FILE_RECV || op->operation == KFIBER_FILE_SEND;
 }
 
 static struct kf_turn *kf_turn(const struct kfiber_file *op)
@@ -116,6 +134,35 @@ static int kf_poll_plain(int fd, short events, uint64_t deadline)
 
 /* --- waiting ------------------------------------------------------------------ */
 
+static void kf_pause_thread(uint64_t ns)
+{
+	struct timespec pause = { .tv_nsec = (long)ns };
+	int saved = errno;
+
+	nanosleep(&pause, NULL);
+	errno = saved;
+}
+
+/* Something would block. Return: 0 to try again, -ETIMEDOUT, -ECANCELED. */
+static int kf_back_off(unsigned int tries, uint64_t deadline)
+{
+	uint64_t now, ns;
+
+	if (deadline && tries < KF_READY_TRIES)
+		return 0;
+	now = kf_now();
+	if (now >= deadline)
+		return -ETIMEDOUT;
+	tries -= KF_READY_TRIES;
+	ns = KF_PAUSE_NS << (tries < KF_PAUSES ? tries : KF_PAUSES);
+	if (ns > deadline - now)
+		ns = deadline - now;
+	if (kf_fiber_worker())
+		return kf_sleep(ns);
+	kf_pause_thread(ns);
+	return 0;
+}
+
 /* Until the file stirs. Return: 0; or why not: then nothing is left of the wait. */
 static int kf_file_park(int fd, uint64_t deadline)
 {
@@ -136,8 +183,11 @@ static int kf_file_park(int fd, uint64_t deadline)
 	return err;
 }
 
-/* Has the module try until it need not wait. Return: KFIBER_FILE_*, or an error. */
-static int kf_file_await(struct kfiber_file *op, uint64_t deadline)
+/*
+ * Has the module try until it need not wait. @tries: is 0 again when it has waited.
+ * Return: KFIBER_FILE_*, or an error.
+ */
+static int kf_file_await(struct kfiber_file *op, uint64_t deadline, unsigned int *tries)
 {
 	for (;;) {
 		struct kf_worker *w = kf_fiber_worker();
@@ -154,6 +204,7 @@ static int kf_file_await(struct kfiber_file *op, uint64_t deadline)
 		err = deadline ? kf_file_park(op->fd, deadline) : -ETIMEDOUT;
 		if (err)
 			return err;
+		*tries = 0;
 	}
 }
 
@@ -180,31 +231,46 @@ static bool kf_in_turn(struct kfiber_file *op, struct kf_ordinary *more, unsigne
 	return mine;
 }
 
+/* The module cannot wait for this. Return: -EAGAIN to ask it again after a while. */
+static ssize_t kf_file_blocks(struct kfiber_file *op, struct kf_ordinary *more, uint64_t deadline)
+{
+	unsigned int flags = op->message_flags;
+	ssize_t ret;
+
+	if (!more->call)
+		return kf_poll_plain(op->fd, (short)op->events, deadline);
+	if (kf_is_message(op))
+		op->message_flags |= MSG_DONTWAIT;
+	ret = kf_ordinary(op, more, op->length);
+	op->message_flags = flags;
+	return ret;
+}
+
 static ssize_t kf_file_fiber(struct kfiber_file *op, struct kf_ordinary *more, uint64_t deadline)
 {
-	int tries = 0, state;
-	ssize_t ret = -EAGAIN;
+	unsigned int tries = 0;
+	ssize_t ret;
+	int state;
 
-	while (tries < KF_READY_TRIES) {
+	do {
 		unsigned int seen = atomic_load_explicit(&kf_turn(op)->taken,
 							 memory_order_relaxed);
 
-		state = kf_file_await(op, deadline);
+		state = kf_file_await(op, deadline, &tries);
 		if (state < 0)
 			return state;
-		if (!more->call && state == KFIBER_FILE_BLOCKS)
-			return kf_poll_plain(op->fd, (short)op->events, deadline);
 		if (state == KFIBER_FILE_BLOCKS)
-			return kf_ordinary(op, more, op->length);
-		if (!more->call || (state == KFIBER_FILE_DONE && op->operation != KFIBER_FILE_POLL))
+			ret = kf_file_blocks(op, more, deadline);
+		else if (!more->call ||
+			 (state == KFIBER_FILE_DONE && op->operation != KFIBER_FILE_POLL))
 			return op->result;
 		/* Who was not in turn gave way to another: that is no try. */
-		if (!kf_in_turn(op, more, seen, deadline, &ret))
+		else if (!kf_in_turn(op, more, seen, deadline, &ret))
 			continue;
 		if (ret != -EAGAIN)
 			return ret;
-		tries++;
-	}
+		ret = kf_back_off(tries++, deadline);
+	} while (!ret);
 	return ret;
 }
 
@@ -212,12 +278,14 @@ static ssize_t kf_file_fiber(struct kfiber_file *op, struct kf_ordinary *more, u
 
 static ssize_t kf_file_plain(struct kfiber_file *op, struct kf_ordinary *more, uint64_t deadline)
 {
-	bool message = op->operation == KFIBER_FILE_RECV || op->operation == KFIBER_FILE_SEND;
+	bool message = kf_is_message(op);
 	short events = op->operation == KFIBER_FILE_POLL ? (short)op->events :
 		       kf_writes(op) ? POLLOUT : op->message_flags & MSG_OOB ? POLLPRI : POLLIN;
 	unsigned int flags = op->message_flags;
 	bool waits = !(flags & (MSG_DONTWAIT | MSG_ERRQUEUE));
+	unsigned int tries = 0;
 	ssize_t ret;
+	int err = 0;
 
 	if (message)
 		op->message_flags |= MSG_DONTWAIT;
@@ -225,7 +293,11 @@ static ssize_t kf_file_plain(struct kfiber_file *op, struct kf_ordinary *more, u
 		ret = waits ? kf_poll_plain(op->fd, events, deadline) : 0;
 		if (ret >= 0 && more->call)
 			ret = kf_ordinary(op, more, op->length);
-	} while (ret == -EAGAIN && message && waits);
+		if (ret == -EAGAIN && waits)
+			err = kf_back_off(tries++, deadline);
+	} while (ret == -EAGAIN && waits && !err);
+	if (err)
+		ret = err;
 	op->message_flags = flags;
 	return ret;
 }

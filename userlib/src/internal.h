@@ -473,6 +473,9 @@ static inline bool kf_has_test_clock(const struct kf_domain *d)
 	return d->flags & KF_TEST_CLOCK;
 }
 
+/* file.c */
+void kf_file_turns_reset(void);
+
 /* call.c */
 int kf_call_simple(struct kf_domain *d, unsigned long command, uint32_t *worker);
 int kf_call_next(struct kf_worker *w, kf_fiber_t *name, bool *need_spare);

@@ -76,7 +76,6 @@ static bool kf_mutex_take_latched(kf_mutex_t *m, bool woken)
 	return !(old & KF_MUTEX_LOCKED);
 }
 
-/* Out of line, so that taking a free lock saves no registers. */
 /*
  * Since when somebody waits who begins now. By a test clock for ever: that one stands
  * still while others lock and unlock, so there the mutex is handed over at once.
@@ -88,6 +87,7 @@ static uint64_t kf_mutex_since(void)
 	return w && kf_has_test_clock(w->domain) ? 0 : kf_now();
 }
 
+/* Out of line, so that taking a free lock saves no registers. */
 static __attribute__((noinline)) int kf_mutex_lock_slowly(kf_mutex_t *m, uint64_t deadline)
 {
 	struct kf_wait_queue *q = &m->queue;
@@ -163,6 +163,7 @@ void kf_mutex_lock_again(kf_mutex_t *m)
 		kf_mutex_lock_slowly(m, KF_FOREVER);
 		kf_cancel_enable();
 	}
+	kf_mutex_note_holder(m);
 	if (kf_is_checked())
 		kf_check_acquire(m);
 }

@@ -113,11 +113,11 @@ static int kf_end_wait(struct kfiber_fiber_block *self, uint64_t awaited)
 static void kf_set_deadline(struct kf_worker *w, struct kfiber_fiber_block *self,
 			    struct kf_sleeper *s, uint64_t deadline)
 {
+	atomic_store_explicit(kf_atomic64(&self->deadline), deadline, memory_order_relaxed);
 	if (kf_has_test_clock(w->domain)) {
 		kf_clock_sleep_critical(w, s, deadline);
 		return;
 	}
-	atomic_store_explicit(kf_atomic64(&self->deadline), deadline, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);		/* [C] of the module's timer.c */
 	kf_delay(KF_DELAY_DEADLINE);
 	if (atomic_load_explicit(kf_atomic64(&self->armed), memory_order_relaxed) > deadline)
@@ -128,9 +128,7 @@ static void kf_clear_deadline(struct kfiber_fiber_block *self, struct kf_sleeper
 {
 	if (kf_has_test_clock(kf_worker_self()->domain))
 		kf_clock_leave(s);
-	else
-		atomic_store_explicit(kf_atomic64(&self->deadline), KFIBER_NEVER,
-				      memory_order_relaxed);
+	atomic_store_explicit(kf_atomic64(&self->deadline), KFIBER_NEVER, memory_order_relaxed);
 }
 
 /* One wait. Return: 0, -ETIMEDOUT to look again whether it is over. */

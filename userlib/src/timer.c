@@ -36,6 +36,12 @@ static int kf_alarm_wait(struct kf_alarm *a, bool once)
 		kf_unlatch(w, q);
 		return -EPIPE;
 	}
+	/* What has come already is there for who is cancelled, too. */
+	if (kf_now() >= a->deadline) {
+		a->runs = !once;
+		kf_unlatch(w, q);
+		return 0;
+	}
 	kf_waiter_init(&me);
 	kf_queue_last_latched(q, &place);
 	kf_unlatch(w, q);

@@ -76,7 +76,7 @@ int kf_chan_trysend(kf_chan_t *c, const void *value);
  * @value: what to send
  * @deadline: absolute, or KF_FOREVER
  *
- * Return: 0, -ETIMEDOUT (it was not sent), -EPIPE, -EINVAL.
+ * Return: 0, -ETIMEDOUT (it was not sent), -EPIPE, -EINVAL, -ECANCELED (see cancel.h).
  */
 int kf_chan_send_until(kf_chan_t *c, const void *value, uint64_t deadline);
 
@@ -105,7 +105,7 @@ int kf_chan_tryrecv(kf_chan_t *c, void *value);
  * @value: where it goes; NULL to drop it
  * @deadline: absolute, or KF_FOREVER
  *
- * Return: 0, -ETIMEDOUT, -EPIPE.
+ * Return: 0, -ETIMEDOUT, -EPIPE, -ECANCELED.
  */
 int kf_chan_recv_until(kf_chan_t *c, void *value, uint64_t deadline);
 

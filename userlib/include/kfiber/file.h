@@ -8,7 +8,7 @@
  * does anywhere: its processor goes to other fibers meanwhile.
  *
  * The result is 0 or positive as from the ordinary call, or a negative errno; errno stays
- * as it was. Of all of them: -ETIMEDOUT (the deadline came first), -EBADF (also if the
+ * as it was. Of all of them: -ETIMEDOUT (the deadline came first), -ECANCELED, -EBADF (also if the
  * descriptor was closed, or stands for another file, when the wait is over), -EINTR, and
  * what the ordinary call fails with. What can be done at once is done even when the deadline
  * has passed, so that a deadline of 0 only tries. O_NONBLOCK makes no difference: whoever

@@ -126,8 +126,8 @@ struct kf_config {
  * KF_TEST_CLOCK - kf_config.flags: time is the domain's own, for tests
  *
  * kf_now() and all deadlines of its fibers go by a clock that stands still while any
- * of them runs, can run, or blocks in a system call. When all are parked it jumps to
- * the earliest deadline. So what sleeps for an hour takes no time, and takes exactly
+ * of them runs, can run, blocks in a system call or waits for a file (whose deadline
+ * does not come, therefore). When all others are parked it jumps to the earliest deadline. So what sleeps for an hour takes no time, and takes exactly
  * an hour by kf_now(). The clock begins at KF_TEST_CLOCK_START.
  *
  * There is one processor, and no slice unless kf_config.slice_ns says so: what runs
@@ -293,7 +293,8 @@ int kf_unpark(kf_fiber_t fiber);
  * A fiber that ends while it is pinned takes its thread with it: whatever it did to that
  * is seen by nobody. (The thread that called kf_run() just runs no more fibers. When no
  * other thread can be made, it goes on as it is.) If a thread ends under a fiber that is
- * pinned to it, even one that waits, so does the fiber.
+ * pinned to it, even one that waits, so does the fiber; if it waited for an object, that
+ * must not be used any more, nor time in a domain with KF_TEST_CLOCK.
  *
  * Return: 0; -EAGAIN: kf_config.max_workers would leave no thread for fibers that are not
  * pinned; -EPERM.

@@ -40,7 +40,7 @@ typedef struct kf_ticker {
 
 /**
  * kf_ticker_start() - let a ticker run
- * @t: the ticker; one that the caller has running begins anew
+ * @t: the ticker; one that the caller has running, and nobody stops just now, begins anew
  * @period_ns: nanoseconds from now to the first tick, and from each to the next
  *
  * Return: 0, -EINVAL (a period of 0), -EPERM.
@@ -56,7 +56,7 @@ int kf_ticker_start(kf_ticker_t *t, uint64_t period_ns);
  * those before it are dropped, and counted.
  *
  * Return: how many ticks were dropped, 0 when the caller keeps up; -EPIPE (it was
- * stopped), -EPERM (another's, or never started).
+ * stopped), -ECANCELED, -EPERM (another's, or never started).
  */
 int kf_ticker_wait(kf_ticker_t *t);
 
@@ -78,7 +78,7 @@ typedef struct kf_timer {
 
 /**
  * kf_timer_start() - let a timer run
- * @t: the timer; one that the caller has running begins anew
+ * @t: the timer; one that the caller has running, and nobody stops just now, begins anew
  * @ns: nanoseconds from now
  *
  * Return: 0, -EPERM.
@@ -89,7 +89,7 @@ int kf_timer_start(kf_timer_t *t, uint64_t ns);
  * kf_timer_wait() - wait for a timer
  * @t: a timer that the caller has started
  *
- * Return: 0, once for each start; then, and when it was stopped, -EPIPE; -EPERM
+ * Return: 0, once for each start; then, and when it was stopped, -EPIPE; -ECANCELED, -EPERM
  * (another's, or never started).
  */
 int kf_timer_wait(kf_timer_t *t);
