@@ -184,13 +184,11 @@ void kf_clock_leave(struct kf_sleeper *s)
 /* Ends a fiber's wait, and queues it if it was parked. */
 static void kf_time_out_critical(struct kf_worker *w, kf_fiber_t name)
 {
-	struct kfiber_fiber_block *f = kf_block(w->domain, name);
-	_Atomic uint64_t *word;
-	uint64_t old, new;
+	_Atomic uint64_t *word = kf_atomic64(&kf_block(w->domain, name)->word);
+	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+	uint64_t new;
 	bool queue;
 
-	word = kf_atomic64(&f->word);
-	old = atomic_load_explicit(word, memory_order_relaxed);
 	do {
 		queue = kf_state(old) == KFIBER_PARKED;
 		if (kf_generation(old) != kf_generation(name) ||
