@@ -33,7 +33,7 @@
 #include "state.h"
 
 #define US 1000ull
-#define SCENARIOS 14
+#define SCENARIOS 15
 /* The harness ends what takes longer; here the watchdog does, by progress. */
 #define NO_TIMEOUT 1000000
 
@@ -578,6 +578,48 @@ static int timers_main(void *arg)
 static void timers(void)
 {
 	run_domain(timers_main);
+}
+
+/* The same waits, by fibers that now and then stay on their thread. */
+static void *wait_pinned(void *arg)
+{
+	struct task *t = arg;
+	int i;
+
+	enter(t);
+	for (i = 0; i < WAITS; i++) {
+		uint64_t near = (20 + pick(&t->random, 1000)) * US;
+		bool pinned = pick(&t->random, 2) && !kf_pin();
+		pid_t thread = gettid();
+
+		if (i % 8 == 7)
+			yield(t);
+		atomic_store(&t->box, 1);
+		wait_with_deadline(t, kf_after(i % 2 ? near : 3 * LATE));
+		atomic_store(&t->box, 0);
+		if (pinned && gettid() != thread)
+			broken("fiber %u has left its thread", t->index);
+		if (pinned && kf_unpin())
+			broken("fiber %u is not pinned any more", t->index);
+	}
+	leave(t);
+	return NULL;
+}
+
+static int pins_main(void *arg)
+{
+	atomic_store(&stop, false);
+	spawn_all(0, SLEEPERS, wait_pinned);
+	spawn_all(SLEEPERS, 2, wake_early);
+	join_all(0, SLEEPERS);
+	atomic_store(&stop, true);
+	join_all(SLEEPERS, 2);
+	return 0;
+}
+
+static void pins(void)
+{
+	run_domain(pins_main);
 }
 
 /* A lost timer is seen at once when nobody wakes the fiber by other means. */
@@ -1267,6 +1309,7 @@ SCENARIO(storm);
 SCENARIO(watched);
 SCENARIO(preempts);
 SCENARIO(timers);
+SCENARIO(pins);
 SCENARIO(sleeps);
 SCENARIO(blocking);
 SCENARIO(steal);
