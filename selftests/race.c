@@ -564,15 +564,20 @@ static void *wake_early(void *arg)
 	return NULL;
 }
 
-static int timers_main(void *arg)
+static int wait_beside_wakers(void *(*fn)(void *))
 {
 	atomic_store(&stop, false);
-	spawn_all(0, SLEEPERS, wait_with_deadlines);
+	spawn_all(0, SLEEPERS, fn);
 	spawn_all(SLEEPERS, 2, wake_early);
 	join_all(0, SLEEPERS);
 	atomic_store(&stop, true);
 	join_all(SLEEPERS, 2);
 	return 0;
+}
+
+static int timers_main(void *arg)
+{
+	return wait_beside_wakers(wait_with_deadlines);
 }
 
 static void timers(void)
@@ -608,13 +613,7 @@ static void *wait_pinned(void *arg)
 
 static int pins_main(void *arg)
 {
-	atomic_store(&stop, false);
-	spawn_all(0, SLEEPERS, wait_pinned);
-	spawn_all(SLEEPERS, 2, wake_early);
-	join_all(0, SLEEPERS);
-	atomic_store(&stop, true);
-	join_all(SLEEPERS, 2);
-	return 0;
+	return wait_beside_wakers(wait_pinned);
 }
 
 static void pins(void)
