@@ -14,9 +14,9 @@
 #   -o | --override-timeout S seconds that each test may take
 #   -h | --help               this text
 #
-# Without names: the module's unit tests (KUnit), all programs of
-# build/selftests and the scripts beside this one; on kernels that are slow because
-# they check everything, not what is about user space alone (KFIBER_SLOW=1: all).
+# Without names: of the module's unit tests (KUnit), the programs of build/selftests
+# and the scripts beside this one, those that show something on this kernel: "what runs
+# where" below is the rule. KFIBER_SLOW=1 runs all of them, whole.
 # The name "kunit" is all unit tests.
 # Prints the TAP of each between two lines that tools/tap-sum knows. Each has
 # the time that "timeout=" in selftests/settings gives it, as kselftest has it.
@@ -29,7 +29,6 @@ timeout=$(sed -n 's/^timeout=//p' "$here/settings" 2>/dev/null)
 names=
 summary=
 dry_run=
-choose=
 
 die()
 {
@@ -44,7 +43,8 @@ unit_tests()
 {
 	[ -d /sys/module/kunit ] || return
 	for source in "$here"/../kmod/*_test.c; do
-		basename "$source" .c
+		source=${source##*/}
+		echo "${source%.c}"
 	done
 }
 
@@ -52,45 +52,81 @@ all_tests()
 {
 	unit_tests
 	for file in "$programs"/* "$here"/*.sh; do
-		name=$(basename "$file")
+		name=${file##*/}
 		[ -f "$file" ] && [ -x "$file" ] && [ "$name" != run_kselftest.sh ] && echo "$name"
 	done
 }
 
-# Kernels that check each access take ten times as long: slow.h is what asks.
-if [ -z "${KFIBER_SLOW-}" ] && grep -qE ' (kasan|kcsan)_' /proc/kallsyms; then
-	export KFIBER_SLOW=10
-fi
+# --- what runs where --------------------------------------------------------
+#
+#	kernel			what runs		rounds (slow.h)
+#	6.12			all			all
+#	6.1, 6.12-rt, 6.1-rt	not $user_space		a quarter
+#	debug, kcsan		nor $no_new_path	a tenth
+#
+# 6.12 is the quickest of them, so it is where all is shown. The others are for what
+# they do otherwise than it: an older kernel's functions, locks that sleep, and reports
+# of what is wrong on the way, however often that way is gone. A kernel that checks each
+# access is ten to thirty times slower.
 
 # The library's own objects and tools. What they ask of the module is to park and to
-# wake, which others test: a kernel that checks itself sees nothing new here.
-user_space='chan cond key mutex once rwlock select sem waitgroup checkers.sh gdb.sh httpd.sh'
+# wake, with or without a deadline, which others test.
+user_space='chan cond ctx dump key mutex once rwlock scope select sem testclock ticker waitgroup'
+user_space="$user_space checkers.sh gdb.sh httpd.sh"
+
+# What takes the module's ways in great numbers, or reads what it says there, when park,
+# timer, stack, trim and hostile go all of these ways.
+no_new_path='contain deadlock numbers pool sleepers'
+
+if grep -qE ' (kasan|kcsan)_' /proc/kallsyms; then
+	rounds=10
+elif [ "${VM_KERNEL:-6.12}" = 6.12 ]; then
+	rounds=1
+else
+	rounds=4
+fi
+export KFIBER_SLOW="${KFIBER_SLOW:-$rounds}"
+
+case $KFIBER_SLOW in
+1) left_out='' ;;
+10) left_out="$user_space $no_new_path" ;;
+*) left_out=$user_space ;;
+esac
 
 is_left_out()
 {
-	[ -n "$choose" ] && [ "${KFIBER_SLOW:-1}" -gt 1 ] || return
-	case " $user_space " in
+	case " $left_out " in
 	*" $1 "*) ;;
 	*) return 1 ;;
 	esac
 }
 
+chosen_tests()
+{
+	for chosen in $(all_tests); do
+		is_left_out "$chosen" || echo "$chosen"
+	done
+}
+
 # --- running ----------------------------------------------------------------
 
-# In whole seconds: the shell cannot compute with the fraction.
-uptime()
+# Sets $now, in whole seconds: the shell cannot compute with the fraction. No process is
+# started where the shell can do it: that takes a second on a kernel that checks itself.
+read_clock()
 {
-	cut -d. -f1 /proc/uptime
+	IFS=. read -r now _ </proc/uptime
 }
 
 run_program()
 {
 	echo "# selftests: kfiber: $1"
-	start=$(uptime)
+	read_clock
+	start=$now
 	timeout -k 5 "${timeout:-300}" "$2" 2>&1
 	status=$?
+	read_clock
 	# The last line may have been cut short.
-	printf '\n# %s took %d s\n' "$1" $(($(uptime) - start))
+	printf '\n# %s took %d s\n' "$1" $((now - start))
 	echo "# selftests: kfiber: $1: exit $status"
 }
 
@@ -109,12 +145,7 @@ run_unit_test()
 
 run_named()
 {
-	if is_left_out "$1"; then
-		status=4
-		echo "# selftests: kfiber: $1"
-		echo "1..0 # SKIP about user space, and this kernel is slow; KFIBER_SLOW=1 runs it"
-		echo "# selftests: kfiber: $1: exit $status"
-	elif [ "${1%_test}" != "$1" ] && [ -e "$here/../kmod/$1.c" ]; then
+	if [ "${1%_test}" != "$1" ] && [ -e "$here/../kmod/$1.c" ]; then
 		run_unit_test "$1"
 	elif [ -x "$programs/$1" ]; then
 		run_program "$1" "$programs/$1"
@@ -206,10 +237,7 @@ while [ $# -gt 0 ]; do
 		;;
 	esac
 done
-if [ -z "$names" ]; then
-	names=$(all_tests)
-	choose=yes
-fi
+[ -n "$names" ] || names=$(chosen_tests)
 
 count=0
 log=${VM_OUT:-.}/output.log
