@@ -534,6 +534,8 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args);
 int kf_shared_mmap(struct kf_domain *d, struct vm_area_struct *vma, u64 offset);
 
 /* fiber.c */
+int kf_fiber_init(void);
+void kf_fiber_exit(void);
 struct kf_fiber *kf_fiber_find(struct kf_domain *d, u32 index);
 int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count);
 u32 kf_fibers_free(struct kf_domain *d, const u64 *names, u32 count);

@@ -53,9 +53,12 @@ static int __init kf_init(void)
 	kf_workqueue = alloc_workqueue("kfiber", WQ_UNBOUND, 0);
 	if (!kf_workqueue)
 		return -ENOMEM;
-	err = kf_trim_init();
+	err = kf_fiber_init();
 	if (err)
 		goto destroy_workqueue;
+	err = kf_trim_init();
+	if (err)
+		goto exit_fiber;
 	preempt_notifier_inc();
 	kf_delay_init();
 	err = kf_device_init();
@@ -67,6 +70,8 @@ dec_notifiers:
 	kf_delay_exit();
 	preempt_notifier_dec();
 	kf_trim_exit();
+exit_fiber:
+	kf_fiber_exit();
 destroy_workqueue:
 	destroy_workqueue(kf_workqueue);
 	return err;
@@ -87,6 +92,7 @@ static void __exit kf_exit(void)
 	kf_trim_exit();
 	rcu_barrier();
 	destroy_workqueue(kf_workqueue);
+	kf_fiber_exit();
 	synchronize_rcu();
 	synchronize_rcu_tasks();
 }
