@@ -154,12 +154,12 @@ static void kf_user_uncharge(struct kf_domain *d, long pages)
  *
  * Context: fiber_mutex. What is counted stays until the domain is freed, unless
  * kf_unaccount_tables() takes it back.
- * Return: 0, -EAGAIN.
+ * Return: 0, -EDQUOT.
  */
 int kf_account_tables(struct kf_domain *d, u32 pages)
 {
 	if (!kf_user_charge(d, pages))
-		return -EAGAIN;
+		return -EDQUOT;
 	d->table_pages += pages;
 	return 0;
 }

@@ -337,22 +337,40 @@ static void kf_note_base(struct kf_domain *d, u32 stack_shift, unsigned long bas
 	WRITE_ONCE(d->arenas[stack_shift - KFIBER_STACK_SHIFT_MIN].base, base);
 }
 
-static vm_fault_t kf_arena_grow(struct kf_touch *t)
+static struct kf_growth kf_touch_growth(const struct kf_touch *t)
 {
 	struct kfiber_fiber_block *block = kf_fiber_block(t->f);
 	struct kf_fiber *f = t->f;
 	struct kf_growth g;
-	u32 want, why;
+	u32 want;
 
 	want = kf_growth_want(atomic_read(&f->pages), READ_ONCE(f->history),
 			      READ_ONCE(block->stack_start));
 	g = kf_growth(t->place.page, READ_ONCE(f->low_page), want, t->floor);
 	if (t->base < t->vmf->vma->vm_start)
 		g = kf_growth_clip(g, (t->vmf->vma->vm_start - t->base) >> PAGE_SHIFT);
+	return g;
+}
+
+static bool kf_is_limit(u32 why)
+{
+	return why == KFIBER_REFUSED_DOMAIN || why == KFIBER_REFUSED_USER;
+}
+
+static vm_fault_t kf_arena_grow(struct kf_touch *t)
+{
+	struct kf_growth g = kf_touch_growth(t);
+	struct kf_fiber *f = t->f;
+	u32 why;
+
 	kf_note_base(t->d, f->stack_shift, t->base - ((unsigned long)f->slot << f->stack_shift));
 	if (kf_account_tight(t->d))
 		kf_trim_try(t->d, KF_TRIM_TIGHT);
 	why = kf_grow(t->vmf->vma, t->base, f, &g, t->vmf->real_address);
+	if (kf_is_limit(why) && kf_fault_drop_vma(t->vmf))
+		return VM_FAULT_RETRY;
+	if (kf_is_limit(why) && kf_trim_limit(t->d))
+		why = kf_grow(t->vmf->vma, t->base, f, &g, t->vmf->real_address);
 	kf_account_look(t->d);
 	if (why)
 		return kf_refuse(t, why, why == KFIBER_REFUSED_MEMORY ? VM_FAULT_OOM : VM_FAULT_SIGBUS);
@@ -531,6 +549,8 @@ static int kf_start_locked(struct kf_domain *d, struct kf_fiber *f, u32 pages)
 	g.count = min(pages - have, top - floor);
 	g.first = top - g.count;
 	why = kf_grow(vma, kf_slot_address(d, f), f, &g, 0);
+	if (why && !have && kf_trim_limit(d))
+		why = kf_grow(vma, kf_slot_address(d, f), f, &g, 0);
 	if (!why)
 		atomic64_inc(&d->stack_starts);
 	if (!why || have)

@@ -44,6 +44,22 @@ static inline void kf_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 }
 
+/*
+ * Gives up the lock of a single mapping, if that is what a fault came with. Return: true:
+ * the handler is to say VM_FAULT_RETRY, and comes again with mmap_lock held.
+ */
+static inline bool kf_fault_drop_vma(struct vm_fault *vmf)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+	return false;
+#else
+	if (!(vmf->flags & FAULT_FLAG_VMA_LOCK))
+		return false;
+	vma_end_read(vmf->vma);
+	return true;
+#endif
+}
+
 typedef unsigned long (*kf_shrink_fn)(struct shrinker *s, struct shrink_control *sc);
 
 /* The module has one shrinker. Return: it, or an error. */

@@ -203,17 +203,8 @@ static void kf_fiber_put_locked(struct kf_domain *d, struct kf_fiber *f)
 	kf_pool_put_locked(d, f);
 }
 
-/**
- * kf_fibers_alloc() - take control blocks from the pool, or make them
- * @d: the domain
- * @stack_shift: the class of their stacks
- * @names: out: their names
- * @count: how many
- *
- * Context: may sleep; takes fiber_mutex.
- * Return: how many there are, at least 1; -EAGAIN at a limit, -ENOMEM.
- */
-int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
+/* Return: how many there are; -EAGAIN, -ENOMEM; -EDQUOT: the user has too much. */
+static int kf_fibers_try_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
 {
 	int err = 0;
 	u32 done;
@@ -230,6 +221,31 @@ int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
 	}
 	mutex_unlock(&d->fiber_mutex);
 	return done ? done : err;
+}
+
+/**
+ * kf_fibers_alloc() - take control blocks from the pool, or make them
+ * @d: the domain
+ * @stack_shift: the class of their stacks
+ * @names: out: their names
+ * @count: how many
+ *
+ * Context: may sleep; takes mmap_lock, fiber_mutex.
+ * Return: how many there are, at least 1; -EAGAIN at a limit, -ENOMEM.
+ */
+int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
+{
+	int done = kf_fibers_try_alloc(d, stack_shift, names, count);
+	bool trimmed;
+
+	if (done != -EDQUOT)
+		return done;
+	mmap_read_lock(current->mm);
+	trimmed = kf_trim_limit(d);
+	mmap_read_unlock(current->mm);
+	if (trimmed)
+		done = kf_fibers_try_alloc(d, stack_shift, names, count);
+	return done == -EDQUOT ? -EAGAIN : done;
 }
 
 static bool kf_fiber_free_locked(struct kf_domain *d, u64 name)

@@ -282,6 +282,7 @@ enum kf_trim_why {
 	KF_TRIM_TIGHT,		/* the cgroup is nearly full */
 	KF_TRIM_SHORT,		/* a stack found no memory to grow */
 	KF_TRIM_POOL,		/* the pools hold more than they may */
+	KF_TRIM_LIMIT,		/* something would be refused because of a limit */
 };
 
 /**
@@ -371,6 +372,7 @@ enum kf_trim_why {
  * @age_armed: it is queued, or about to be
  * @pool_work: takes pages from what is too much in the pools
  * @shrink_cursor: the fiber that reclaim looks at next; fiber_mutex
+ * @limit_next: when a limit is worth another pass, CLOCK_MONOTONIC; written without a lock
  * @domains_link: in the list of all domains; kf_trim_lock
  * @user: who pays; NULL for the privileged; immutable
  * @table_pages: pages for control blocks that are counted; fiber_mutex
@@ -482,6 +484,7 @@ struct kf_domain {
 	bool age_armed;
 	struct delayed_work pool_work;
 	u32 shrink_cursor;
+	u64 limit_next;
 	struct list_head domains_link;
 
 	struct kf_user *user;
@@ -645,6 +648,7 @@ void kf_trim_domain_init(struct kf_domain *d, struct inode *inode);
 void kf_trim_domain_exit(struct kf_domain *d);
 u64 kf_trim_domain(struct kf_domain *d);
 bool kf_trim_try(struct kf_domain *d, enum kf_trim_why why);
+bool kf_trim_limit(struct kf_domain *d);
 void kf_trim_grown(struct kf_domain *d);
 void kf_trim_pool(struct kf_domain *d);
 

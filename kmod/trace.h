@@ -92,6 +92,7 @@ TRACE_DEFINE_ENUM(KF_TRIM_SHRINKER);
 TRACE_DEFINE_ENUM(KF_TRIM_TIGHT);
 TRACE_DEFINE_ENUM(KF_TRIM_SHORT);
 TRACE_DEFINE_ENUM(KF_TRIM_POOL);
+TRACE_DEFINE_ENUM(KF_TRIM_LIMIT);
 
 /* A pass over the fibers of a domain, or as many of them as were asked for. */
 TRACE_EVENT(kfiber_stack_trim,
@@ -120,7 +121,8 @@ TRACE_EVENT(kfiber_stack_trim,
 				   { KF_TRIM_SHRINKER, "shrinker" },
 				   { KF_TRIM_TIGHT, "tight" },
 				   { KF_TRIM_SHORT, "short" },
-				   { KF_TRIM_POOL, "pool" }),
+				   { KF_TRIM_POOL, "pool" },
+				   { KF_TRIM_LIMIT, "limit" }),
 		  __entry->fibers, __entry->pages)
 );
 

@@ -55,6 +55,9 @@
 #define KF_TRIM_BATCH 64u
 #define KF_TRIM_STACKS 4u
 
+/* Pages that make room for a while where a limit is reached. */
+#define KF_TRIM_ENOUGH 256u
+
 /* How long pools may hold more than they may. */
 #define KF_POOL_DELAY_MS 100u
 
@@ -296,6 +299,54 @@ u64 kf_trim_domain(struct kf_domain *d)
 	kf_trim_all(&t);
 	return t.pages;
 }
+
+/* --- limits ----------------------------------------------------------------- */
+
+/* Context: mmap_lock. */
+static void kf_trim_enough(struct kf_trim *t)
+{
+	struct kf_domain *d = t->d;
+	u32 nr = READ_ONCE(d->nr_fibers);
+
+	while (t->fibers < nr && t->pages < KF_TRIM_ENOUGH) {
+		u32 first, end;
+
+		mutex_lock(&d->fiber_mutex);
+		first = d->shrink_cursor < d->nr_fibers ? d->shrink_cursor : 0;
+		end = min(first + KF_TRIM_BATCH, d->nr_fibers);
+		d->shrink_cursor = kf_trim_batch_locked(t, first, end, KF_TRIM_STACKS);
+		mutex_unlock(&d->fiber_mutex);
+		cond_resched();
+	}
+}
+
+/**
+ * kf_trim_limit() - something is about to be refused: is there what nobody needs?
+ * @d: a domain that is set up
+ *
+ * Frees some pages, if there are any; a pass that finds none is not repeated before eight
+ * times as long has passed, or who asks again and again at a limit would do nothing else.
+ *
+ * Context: mmap_lock of the domain's mm, for reading; may sleep; takes fiber_mutex.
+ * Return: true if pages were freed.
+ */
+bool kf_trim_limit(struct kf_domain *d)
+{
+	struct kf_trim t = { .d = d, .why = KF_TRIM_LIMIT };
+	u64 begin = ktime_get_ns(), end;
+
+	if (begin < READ_ONCE(d->limit_next) || !mmget_not_zero(d->mm))
+		return false;
+	t.mm = d->mm;
+	kf_trim_enough(&t);
+	end = ktime_get_ns();
+	if (!t.pages)
+		WRITE_ONCE(d->limit_next, end + 8 * (end - begin));
+	kf_trim_finish(&t);
+	return t.pages;
+}
+
+/* --- memory ----------------------------------------------------------------- */
 
 static void kf_trim_try_some(struct kf_trim *t, u32 nr);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Who pays for stacks: the domain, the user, the memory cgroup; and who is told. */
+#include <errno.h>
 #include <fcntl.h>
 #include <kfiber/kfiber.h>
 #include <kfiber/sync.h>
@@ -247,6 +248,173 @@ TEST_F(user, control_blocks_count_too)
 	ASSERT_EQ(7, WEXITSTATUS(status));
 }
 
+/* --- before anything is refused ---------------------------------------------------- */
+
+FIXTURE(trimmed) {
+	char trim_after[32];
+	char user_bytes[32];
+};
+
+FIXTURE_SETUP(trimmed)
+{
+	if (geteuid())
+		SKIP(return, "needs root");
+	/* Nothing but need trims. */
+	read_file(PARAMETER "trim_after_ms", self->trim_after, sizeof(self->trim_after));
+	read_file(PARAMETER "unprivileged_bytes_max", self->user_bytes, sizeof(self->user_bytes));
+	ASSERT_TRUE(write_file(PARAMETER "trim_after_ms", "0"));
+}
+
+FIXTURE_TEARDOWN(trimmed)
+{
+	ASSERT_TRUE(write_file(PARAMETER "trim_after_ms", self->trim_after));
+	ASSERT_TRUE(write_file(PARAMETER "unprivileged_bytes_max", self->user_bytes));
+}
+
+/*
+ * 200 that are deep one after the other touch 25 MiB; what they need is 2. The first is
+ * refused growth; those that come after it begin with what it had, and it is their spawning
+ * that would be refused.
+ */
+static int two_hundred_deep(void *arg)
+{
+	static kf_fiber_t fibers[200];
+	struct kf_stats stats = { .size = sizeof(stats) };
+
+	if (spawn_all(fibers, 200, deep_then_park, 100 * KIB))
+		return -1;
+	kf_stats(&stats);
+	if (!stats.stack_trimmed || stats.stack_refused)
+		return -2;
+	return join_all(fibers, 200);
+}
+
+static void *go_deep_when_told(void *arg)
+{
+	kf_sem_wait(&may_go_deep);
+	return deep_then_park(arg);
+}
+
+/* The same when all have begun before: nothing but faults asks. */
+static int two_hundred_deep_later(void *arg)
+{
+	static kf_fiber_t fibers[200];
+	struct kf_stats stats = { .size = sizeof(stats) };
+
+	if (spawn_all(fibers, 200, go_deep_when_told, 100 * KIB))
+		return -1;
+	for (int i = 0; i < 200; i++) {
+		kf_sem_post(&may_go_deep);
+		kf_yield();
+	}
+	kf_stats(&stats);
+	if (!stats.stack_trimmed || stats.stack_refused)
+		return -2;
+	return join_all(fibers, 200);
+}
+
+TEST_F(trimmed, stacks_before_a_spawn_is_refused)
+{
+	ASSERT_EQ(0, run_limited(4 * MIB, two_hundred_deep));
+}
+
+TEST_F(trimmed, stacks_before_growth_is_refused)
+{
+	ASSERT_EQ(0, run_limited(4 * MIB, two_hundred_deep_later));
+}
+
+static int checked_two_hundred_deep_later(void *arg)
+{
+	return or_exit(two_hundred_deep_later);
+}
+
+TEST_F(trimmed, stacks_before_the_users_limit_refuses)
+{
+	int status;
+
+	ASSERT_TRUE(write_file(PARAMETER "unprivileged_bytes_max", "4194304"));
+	status = as_user(NOBODY, checked_two_hundred_deep_later);
+	ASSERT_TRUE(WIFEXITED(status)) TH_LOG("status %#x", status);
+	ASSERT_EQ(0, WEXITSTATUS(status));
+}
+
+/*
+ * A domain by hand: @n fibers that begin with 40 pages, without a fault, and park with one in
+ * use. Return: the device.
+ */
+static int begin_deep_and_park(unsigned int n)
+{
+	struct kfiber_setup setup = {
+		.size = sizeof(setup), .processors = 1, .max_workers = 1, .max_fibers = 100000,
+	};
+	struct kfiber_start start = { .size = sizeof(start) };
+	struct kfiber_fibers alloc = {
+		.size = sizeof(alloc), .stack_shift = 18, .fibers = (uintptr_t)&start.fiber,
+	};
+	struct kfiber_fiber_block *blocks, *f;
+	int fd = open("/dev/kfiber", O_RDWR);
+	char *stacks;
+
+	if (fd < 0 || ioctl(fd, KFIBER_IOC_SETUP, &setup))
+		_exit(1);
+	stacks = mmap(NULL, (size_t)n << 18, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		      (off_t)(KFIBER_MAP_STACKS | 18ull << KFIBER_MAP_STACKS_SHIFT));
+	blocks = mmap(NULL, n * sizeof(*blocks), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		      KFIBER_MAP_FIBERS);
+	if (stacks == MAP_FAILED || blocks == MAP_FAILED)
+		_exit(2);
+	for (f = blocks; f < blocks + n; f++) {
+		alloc.count = 1;
+		start.pages = 40;
+		if (ioctl(fd, KFIBER_IOC_ALLOC, &alloc) || ioctl(fd, KFIBER_IOC_START, &start))
+			_exit(3);
+		if (start.pages != 40)
+			_exit(4);
+		f->sp = (uintptr_t)stacks + ((f->slot + 1ul) << 18) - 200;
+		f->word |= KFIBER_PARKED;
+	}
+	return fd;
+}
+
+/*
+ * Stacks have 800 of the user's 1,024 pages, and need 20. 32 control blocks are three pages:
+ * with what the stacks have there is room for 74 times that, and more than 300 times without.
+ */
+static int blocks_after_stacks(void)
+{
+	kf_fiber_t names[32];
+	struct kfiber_fibers alloc = {
+		.size = sizeof(alloc), .stack_shift = 18, .fibers = (uintptr_t)names,
+	};
+	int i, fd = begin_deep_and_park(20);
+
+	for (i = 0; i < 1000; i++) {
+		alloc.count = 32;
+		if (ioctl(fd, KFIBER_IOC_ALLOC, &alloc))
+			break;
+	}
+	if (errno != EAGAIN)
+		return 5;
+	return i > 200 && i < 1000 ? 0 : 6;
+}
+
+TEST_F(trimmed, stacks_before_control_blocks_are_refused)
+{
+	pid_t child;
+	int status;
+
+	ASSERT_TRUE(write_file(PARAMETER "unprivileged_bytes_max", "4194304"));
+	child = fork();
+	if (!child) {
+		if (setgid(NOBODY) || setuid(NOBODY))
+			_exit(99);
+		_exit(blocks_after_stacks());
+	}
+	status = wait_for(child);
+	ASSERT_TRUE(WIFEXITED(status)) TH_LOG("status %#x", status);
+	ASSERT_EQ(0, WEXITSTATUS(status));
+}
+
 /* --- the memory cgroup ------------------------------------------------------------- */
 
 FIXTURE(cgroup) {
@@ -311,44 +479,7 @@ TEST_F(cgroup, stacks_are_trimmed_before_anybody_is_killed)
 	ASSERT_EQ(0, events("oom_kill "));
 }
 
-/*
- * The same without a fault: each begins with 40 pages, and parks with one in use. 94 MiB
- * were there in the end.
- */
-static void six_hundred_begin_deep(void)
-{
-	struct kfiber_setup setup = {
-		.size = sizeof(setup), .processors = 1, .max_workers = 1, .max_fibers = 600,
-	};
-	struct kfiber_start start = { .size = sizeof(start) };
-	struct kfiber_fibers alloc = {
-		.size = sizeof(alloc), .stack_shift = 18, .fibers = (uintptr_t)&start.fiber,
-	};
-	struct kfiber_fiber_block *blocks, *f;
-	int fd = open("/dev/kfiber", O_RDWR);
-	char *stacks;
-
-	if (fd < 0 || ioctl(fd, KFIBER_IOC_SETUP, &setup))
-		_exit(1);
-	stacks = mmap(NULL, 600ul << 18, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		      (off_t)(KFIBER_MAP_STACKS | 18ull << KFIBER_MAP_STACKS_SHIFT));
-	blocks = mmap(NULL, 600 * sizeof(*blocks), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		      KFIBER_MAP_FIBERS);
-	if (stacks == MAP_FAILED || blocks == MAP_FAILED)
-		_exit(2);
-	for (f = blocks; f < blocks + 600; f++) {
-		alloc.count = 1;
-		start.pages = 40;
-		if (ioctl(fd, KFIBER_IOC_ALLOC, &alloc) || ioctl(fd, KFIBER_IOC_START, &start))
-			_exit(3);
-		if (start.pages != 40)
-			_exit(4);
-		f->sp = (uintptr_t)stacks + ((f->slot + 1ul) << 18) - 200;
-		f->word |= KFIBER_PARKED;
-	}
-	_exit(5);
-}
-
+/* The same without a fault: 94 MiB were there in the end. */
 TEST_F(cgroup, stacks_that_begin_deep_are_trimmed_too)
 {
 	pid_t child;
@@ -359,7 +490,8 @@ TEST_F(cgroup, stacks_that_begin_deep_are_trimmed_too)
 	if (!child) {
 		if (!write_file(CGROUP "/cgroup.procs", "0"))
 			_exit(99);
-		six_hundred_begin_deep();
+		begin_deep_and_park(600);
+		_exit(5);
 	}
 	status = wait_for(child);
 	ASSERT_TRUE(WIFEXITED(status)) TH_LOG("status %#x", status);
