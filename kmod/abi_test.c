@@ -27,7 +27,8 @@ struct abi_struct {
 static const struct abi_field kfiber_domain_block_fields[] = {
 	FIELD(kfiber_domain_block, abi, 0, 4),
 	FIELD(kfiber_domain_block, processors, 4, 4),
-	FIELD(kfiber_domain_block, reserved0, 8, 56),
+	FIELD(kfiber_domain_block, used, 8, 4),
+	FIELD(kfiber_domain_block, reserved0, 12, 52),
 	FIELD(kfiber_domain_block, idle, 64, 4),
 	FIELD(kfiber_domain_block, searching, 68, 4),
 	FIELD(kfiber_domain_block, global, 72, 4),
@@ -111,7 +112,7 @@ static const struct abi_field kfiber_setup_fields[] = {
 	FIELD(kfiber_setup, processors, 8, 4),
 	FIELD(kfiber_setup, max_workers, 12, 4),
 	FIELD(kfiber_setup, max_fibers, 16, 4),
-	FIELD(kfiber_setup, reserved, 20, 4),
+	FIELD(kfiber_setup, processors_max, 20, 4),
 	FIELD(kfiber_setup, stack_bytes_max, 24, 8),
 	FIELD(kfiber_setup, guard_bytes, 32, 8),
 	FIELD(kfiber_setup, pool_bytes, 40, 8),
@@ -236,6 +237,13 @@ static const struct abi_field kfiber_file_fields[] = {
 	FIELD(kfiber_file, result, 72, 8),
 };
 
+static const struct abi_field kfiber_processors_fields[] = {
+	FIELD(kfiber_processors, size, 0, 4),
+	FIELD(kfiber_processors, flags, 4, 4),
+	FIELD(kfiber_processors, count, 8, 4),
+	FIELD(kfiber_processors, max, 12, 4),
+};
+
 static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_domain_block, 192),
 	STRUCT(kfiber_processor_block, 4096),
@@ -253,6 +261,7 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_watch, 16),
 	STRUCT(kfiber_start, 24),
 	STRUCT(kfiber_file, 80),
+	STRUCT(kfiber_processors, 16),
 };
 
 /* Each field is where the one before ends: a hole, or a field not listed, shows. */

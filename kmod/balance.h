@@ -27,7 +27,7 @@ static inline bool kf_visible_locked(struct kf_domain *d)
 
 	if (d->nr_global)
 		return true;
-	for (i = 0; i < d->nr_processors; i++) {
+	for (i = 0; i < d->nr_looked; i++) {
 		struct kf_processor *p = &d->processors[i];
 
 		if (kf_queue_has_queued(p->block))
@@ -70,7 +70,7 @@ static inline enum kf_turn kf_turn_locked(struct kf_domain *d, bool kicked)
 static inline struct kf_processor *kf_choose_idle_locked(struct kf_domain *d,
 							 struct kf_processor *last)
 {
-	if (last && !last->worker)
+	if (last && !list_empty(&last->idle_link))
 		return last;
 	return list_first_entry_or_null(&d->idle, struct kf_processor, idle_link);
 }
@@ -89,7 +89,7 @@ static inline struct kf_processor *kf_choose_busy_idle_locked(struct kf_domain *
 /* May one more look for work? Half of the processors are enough. */
 static inline bool kf_may_search_locked(const struct kf_domain *d)
 {
-	return d->nr_searching < d->nr_processors / 2;
+	return d->nr_searching < d->nr_used / 2;
 }
 
 /* Does anybody want a processor but who has it? */
@@ -110,7 +110,13 @@ static inline bool kf_needs_searcher_locked(const struct kf_domain *d)
  */
 static inline bool kf_is_wanted_locked(const struct kf_domain *d, const struct kf_processor *p)
 {
-	return kf_is_awaited_locked(d, p) || d->nr_idle < d->nr_processors;
+	return kf_is_awaited_locked(d, p) || d->nr_idle < d->nr_used + d->nr_leaving;
+}
+
+/* Is it out of use, and to be left by whoever holds it? */
+static inline bool kf_is_surplus(const struct kf_domain *d, const struct kf_processor *p)
+{
+	return p->index >= READ_ONCE(d->nr_used);
 }
 
 /* All that processors have switched: whether it has changed is what matters. */

@@ -187,7 +187,7 @@ static void balance_half_may_search(struct kunit *test)
 	b->d->nr_searching = 2;
 	KUNIT_EXPECT_FALSE(test, kf_may_search_locked(b->d));
 	b->d->nr_searching = 0;
-	b->d->nr_processors = 1;
+	b->d->nr_used = 1;
 	KUNIT_EXPECT_FALSE(test, kf_may_search_locked(b->d));
 }
 

@@ -29,6 +29,7 @@ union kf_args {
 	struct kfiber_watch watch;
 	struct kfiber_start start;
 	struct kfiber_file file;
+	struct kfiber_processors processors;
 };
 
 static int kf_ioctl_query(struct kf_domain *d, union kf_args *args)
@@ -47,8 +48,6 @@ static int kf_ioctl_setup(struct kf_domain *d, union kf_args *args)
 {
 	if (args->setup.flags & ~(KFIBER_SETUP_NO_HOLD | KFIBER_SETUP_QUIET))
 		return -EOPNOTSUPP;
-	if (args->setup.reserved)
-		return -EINVAL;
 	return kf_domain_setup(d, &args->setup);
 }
 
@@ -283,6 +282,13 @@ static int kf_ioctl_forget(struct kf_domain *d, union kf_args *args)
 	return err ? err : kf_apply_to_names(d, &args->fibers, kf_file_forget);
 }
 
+static int kf_ioctl_processors(struct kf_domain *d, union kf_args *args)
+{
+	if (args->processors.flags)
+		return -EOPNOTSUPP;
+	return kf_processors_set(d, &args->processors);
+}
+
 /**
  * struct kf_ioctl - one command
  * @handler: does it; context: may sleep, no locks held
@@ -328,6 +334,7 @@ static const struct kf_ioctl kf_ioctls[] = {
 	KF_IOCTL(KFIBER_IOC_FILE, kf_ioctl_file, struct kfiber_file, result,
 		 .undo = kf_undo_file),
 	KF_IOCTL(KFIBER_IOC_FORGET, kf_ioctl_forget, struct kfiber_fibers, fibers),
+	KF_IOCTL(KFIBER_IOC_PROCESSORS, kf_ioctl_processors, struct kfiber_processors, max),
 };
 
 /* Has SETUP been done? Then what it made can be used. */

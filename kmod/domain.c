@@ -111,7 +111,8 @@ int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 		err = -EBADFD;
 		goto out;
 	}
-	d->nr_processors = args->processors;
+	d->nr_processors = args->processors_max ?: args->processors;
+	d->nr_used = args->processors;
 	d->max_workers = args->max_workers;
 	d->max_fibers = args->max_fibers;
 	d->guard_bytes = args->guard_bytes;
@@ -165,7 +166,7 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	mutex_unlock(&d->fiber_mutex);
 
 	raw_spin_lock_irq(&d->lock);
-	args->processors = d->nr_processors;
+	args->processors = d->nr_used;
 	args->workers = d->nr_workers;
 	args->workers_peak = d->workers_peak;
 	args->spares = d->nr_spares;

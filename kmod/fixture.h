@@ -15,6 +15,8 @@ static inline struct kf_domain *kf_fixture_domain(struct kunit *test, u32 nr_pro
 	KUNIT_ASSERT_NOT_NULL(test, d);
 	INIT_LIST_HEAD(&d->idle);
 	d->nr_processors = nr_processors;
+	d->nr_used = nr_processors;
+	d->nr_looked = nr_processors;
 	d->nr_idle = nr_processors;
 	d->processors = kunit_kcalloc(test, nr_processors, sizeof(*d->processors), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, d->processors);

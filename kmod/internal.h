@@ -13,6 +13,7 @@
  *   worker.c     threads that enter the module; NEXT
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
  *   preempt.c    who computes while others wait
+ *   processors.c how many processors are in use
  *   pin.c        fibers that stay on their thread
  *   deadlock.c   nobody can go on
  *   account.c    what memory is counted against; pressure
@@ -184,7 +185,8 @@ struct kf_arena {
  * @slice: who runs on it, since when; domain.lock, as the next two
  * @local_age: how long the first in its ring waits
  * @inbox_age: likewise, in its inbox
- * @idle_link: in domain.idle when nobody holds it; domain.lock
+ * @idle_link: in domain.idle when nobody holds it and it is in use; domain.lock
+ * @drain: out of use, how many more fibers are taken from its queues; domain.lock
  */
 struct kf_processor {
 	struct kfiber_processor_block *block;
@@ -195,6 +197,7 @@ struct kf_processor {
 	struct kf_queue_age local_age;
 	struct kf_queue_age inbox_age;
 	struct list_head idle_link;
+	u32 drain;
 };
 
 /**
@@ -295,7 +298,7 @@ enum kf_trim_why {
  * @setup_mutex: serialises SETUP
  * @ready: SETUP is done; store-release, load-acquire. What follows is immutable
  *	after it unless something else is said
- * @nr_processors: how many
+ * @nr_processors: how many there can be
  * @max_workers: bound on @nr_workers
  * @max_fibers: bound on @nr_fibers
  * @no_hold: KFIBER_SETUP_NO_HOLD
@@ -327,6 +330,11 @@ enum kf_trim_why {
  * @pinned: workers that sleep until their one fiber is runnable
  * @global_head: the global queue
  * @global_tail: its end
+ * @nr_used: processors in use, those with lower indexes; mirrored in @block, also read
+ *	without the lock
+ * @nr_leaving: others that are held still
+ * @nr_looked: processors from this one on have empty queues; never less than @nr_used;
+ *	also read without the lock
  * @nr_idle: length of @idle; mirrored in @block, as the next five are
  * @nr_spares: length of @spares
  * @nr_waiters: length of @waiters
@@ -442,6 +450,9 @@ struct kf_domain {
 	struct list_head pinned;
 	struct kf_fiber *global_head;
 	struct kf_fiber *global_tail;
+	u32 nr_used;
+	u32 nr_leaving;
+	u32 nr_looked;
 	u32 nr_idle;
 	u32 nr_spares;
 	u32 nr_waiters;
@@ -604,10 +615,15 @@ void kf_handover_flush(struct kf_domain *d);
 
 /* preempt.c */
 void kf_tick_start_locked(struct kf_domain *d);
+struct kf_worker *kf_preempt_tell_locked(struct kf_worker *w, u64 dispatches);
 void kf_preempt_self(struct kf_worker *w);
 void kf_preempt_init(struct kf_domain *d);
 void kf_preempt_setup(struct kf_domain *d);
 void kf_preempt_exit(struct kf_domain *d);
+
+/* processors.c */
+int kf_processors_set(struct kf_domain *d, struct kfiber_processors *args);
+bool kf_processors_drain_locked(struct kf_domain *d);
 
 /* pin.c */
 struct kf_worker *kf_pin_ready_locked(struct kf_domain *d, struct kf_fiber *f, u64 name);

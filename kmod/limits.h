@@ -26,10 +26,16 @@ static inline u64 kf_slack_ns(u64 ns, u64 usual)
 	return ns ?: min(usual, KFIBER_SLACK_MAX);
 }
 
+/* Can @processors of @max be in use? */
+static inline bool kf_processors_valid(u32 processors, u32 max)
+{
+	return processors && processors <= max && max <= KFIBER_PROCESSORS_MAX;
+}
+
 /* Can a domain be made with these sizes? */
 static inline bool kf_limits_valid(const struct kfiber_setup *args)
 {
-	if (!args->processors || args->processors > KFIBER_PROCESSORS_MAX)
+	if (!kf_processors_valid(args->processors, args->processors_max ?: args->processors))
 		return false;
 	if (!args->max_workers || args->max_workers > KFIBER_WORKERS_MAX)
 		return false;

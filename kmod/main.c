@@ -38,6 +38,7 @@ static inline void kf_check_abi(void)
 	BUILD_BUG_ON(sizeof(struct kfiber_watch) != 16);
 	BUILD_BUG_ON(sizeof(struct kfiber_start) != 24);
 	BUILD_BUG_ON(sizeof(struct kfiber_file) != 80);
+	BUILD_BUG_ON(sizeof(struct kfiber_processors) != 16);
 }
 
 /*

@@ -155,8 +155,23 @@ static void kf_offer_all_locked(struct kf_domain *d, const struct kf_tick_look *
 		d->preempted_turn = true;
 		offer = true;
 	}
-	for (i = 0; offer && i < d->nr_processors; i++)
+	for (i = 0; offer && i < d->nr_looked; i++)
 		WRITE_ONCE(d->processors[i].block->offer, KFIBER_OFFER_ALL);
+}
+
+/**
+ * kf_preempt_tell_locked() - have a worker look whether it may keep its processor
+ * @w: who holds it
+ * @dispatches: as its processor counts them, with which its slice is over
+ *
+ * Context: domain.lock.
+ * Return: @w, if kf_handover_queue() is to be called for it once the lock is dropped.
+ */
+struct kf_worker *kf_preempt_tell_locked(struct kf_worker *w, u64 dispatches)
+{
+	WRITE_ONCE(w->preempt, true);
+	w->preempt_dispatches = dispatches;
+	return atomic_xchg(&w->work_queued, 1) ? NULL : w;
 }
 
 /* Return: the worker that is to be told that it has had its slice, or NULL. */
@@ -177,9 +192,7 @@ static struct kf_worker *kf_tick_processor_locked(struct kf_domain *d, struct kf
 	look->busy |= found != KF_LOOK_QUIET;
 	if (found != KF_LOOK_OVER)
 		return NULL;
-	WRITE_ONCE(w->preempt, true);
-	w->preempt_dispatches = dispatches;
-	return atomic_xchg(&w->work_queued, 1) ? NULL : w;
+	return kf_preempt_tell_locked(w, dispatches);
 }
 
 static void kf_tick_processor(struct kf_domain *d, struct kf_processor *p,
@@ -223,7 +236,7 @@ static enum hrtimer_restart kf_tick(struct hrtimer *timer)
 
 	/* Keeps workers, see kf_handover_queue(). */
 	rcu_read_lock();
-	for (i = 0; i < d->nr_processors; i++)
+	for (i = 0; i < READ_ONCE(d->nr_looked); i++)
 		if (READ_ONCE(d->processors[i].worker))
 			kf_tick_processor(d, &d->processors[i], &look);
 	rcu_read_unlock();
@@ -233,25 +246,35 @@ static enum hrtimer_restart kf_tick(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
+/* A dispatch ends a slice, and what waited may have been taken by others. */
+static bool kf_slice_is_over_locked(const struct kf_worker *w)
+{
+	return READ_ONCE(w->processor->block->ticks) == w->preempt_dispatches &&
+	       kf_is_awaited_locked(w->domain, w->processor);
+}
+
 /*
- * Is it still true? A dispatch ends a slice, and what waited may have been taken
- * by others. In a critical section the answer is kept for its end.
+ * Is it still true? In a critical section the answer is kept for its end.
+ * Return: as what to wait, KF_AWAKE for not at all. Who has to leave a processor that is out of
+ * use has not had its slice.
  */
-static bool kf_preempt_is_due(struct kf_worker *w, bool critical)
+static enum kf_sleep kf_preempt_is_due(struct kf_worker *w, bool critical)
 {
 	struct kf_domain *d = w->domain;
-	struct kf_processor *p;
-	bool due;
+	enum kf_sleep sleep = KF_AWAKE;
 
 	raw_spin_lock_irq(&d->lock);
-	p = w->processor;
-	due = w->preempt && p && READ_ONCE(p->block->ticks) == w->preempt_dispatches &&
-	      kf_is_awaited_locked(d, p);
-	WRITE_ONCE(w->preempt, due && critical);
-	if (due && !critical)
+	if (w->preempt && w->processor) {
+		if (kf_is_surplus(d, w->processor))
+			sleep = KF_WAITER;
+		else if (kf_slice_is_over_locked(w))
+			sleep = KF_PREEMPTED;
+	}
+	WRITE_ONCE(w->preempt, sleep && critical);
+	if (sleep == KF_PREEMPTED && !critical)
 		d->preemptions++;
 	raw_spin_unlock_irq(&d->lock);
-	return due;
+	return sleep;
 }
 
 /**
@@ -264,17 +287,19 @@ static bool kf_preempt_is_due(struct kf_worker *w, bool critical)
 void kf_preempt_self(struct kf_worker *w)
 {
 	bool critical = READ_ONCE(w->block->critical);
+	enum kf_sleep sleep;
 
 	if (!READ_ONCE(w->preempt))
 		return;
 	kf_delay_sleep(KF_DELAY_PREEMPT);
-	if (!kf_preempt_is_due(w, critical))
+	sleep = kf_preempt_is_due(w, critical);
+	if (!sleep)
 		return;
 	WRITE_ONCE(w->block->preempt, critical);
 	if (critical)
 		return;
 	w->in_module = true;
-	w->lost = kf_worker_wait(w, KF_PREEMPTED, 0);
+	w->lost = kf_worker_wait(w, sleep, 0);
 	w->in_module = false;
 }
 

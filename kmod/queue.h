@@ -70,11 +70,11 @@ static inline u64 kf_queue_steal(struct kfiber_processor_block *victim,
 	return kf_ring_steal(&from, &local, stolen);
 }
 
-/* The one that is looked at after @i - 1 others, from @p on; itself comes last. */
+/* The one of @n that is looked at after @i - 1 others, from @p on; itself comes last. */
 static inline struct kf_processor *kf_queue_victim(struct kf_domain *d, struct kf_processor *p,
-						   u32 i)
+						   u32 i, u32 n)
 {
-	return &d->processors[(p->index + i) % d->nr_processors];
+	return &d->processors[(p->index + i) % n];
 }
 
 /* The fiber in the "next" that is watched, if its processor has dispatched nothing. */
@@ -97,11 +97,11 @@ static inline void kf_watch_move_on(struct kf_domain *d, struct kf_processor *p,
 				    struct kf_watch *watch)
 {
 	struct kf_processor *from = watch->processor ?: p;
-	u32 i;
+	u32 i, n = READ_ONCE(d->nr_looked);
 
 	watch->processor = NULL;
-	for (i = 1; i <= d->nr_processors; i++) {
-		struct kf_processor *victim = kf_queue_victim(d, from, i);
+	for (i = 1; i <= n; i++) {
+		struct kf_processor *victim = kf_queue_victim(d, from, i, n);
 
 		if (victim == p || !READ_ONCE(victim->block->next))
 			continue;
@@ -145,7 +145,7 @@ static inline u64 kf_global_take_locked(struct kf_domain *d, struct kf_processor
 {
 	struct kf_ring local = kf_ring_local(p->block);
 	u64 name = kf_global_pop_locked(d);
-	u32 n = min(d->nr_global / d->nr_processors, KFIBER_LOCAL_SLOTS / 2);
+	u32 n = min(d->nr_global / d->nr_used, KFIBER_LOCAL_SLOTS / 2);
 
 	while (n-- && d->global_head) {
 		if (!kf_ring_push(&local, d->global_head->queue_name))

@@ -130,11 +130,11 @@ static void queue_victims(struct kunit *test)
 	struct queue *q = test->priv;
 	struct kf_processor *last = &q->d->processors[PROCESSORS - 1];
 
-	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, q->p, 1)->index, 1);
-	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, q->p, 2)->index, 2);
-	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, q->p, PROCESSORS)->index, 0);
-	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, last, 1)->index, 0);
-	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, last, 2)->index, 1);
+	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, q->p, 1, PROCESSORS)->index, 1);
+	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, q->p, 2, PROCESSORS)->index, 2);
+	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, q->p, PROCESSORS, PROCESSORS)->index, 0);
+	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, last, 1, PROCESSORS)->index, 0);
+	KUNIT_EXPECT_EQ(test, kf_queue_victim(q->d, last, 2, PROCESSORS)->index, 1);
 }
 
 static void queue_watch_takes_what_stands_still(struct kunit *test)
@@ -241,7 +241,7 @@ static void queue_global_share_is_bounded(struct kunit *test)
 	struct queue *q = test->priv;
 	u32 i;
 
-	q->d->nr_processors = 1;
+	q->d->nr_used = 1;
 	push_global(q, FIBERS);
 	KUNIT_EXPECT_EQ(test, kf_global_take_locked(q->d, q->p), 1);
 	KUNIT_EXPECT_EQ(test, q->d->nr_global, FIBERS - 1 - KFIBER_LOCAL_SLOTS / 2);

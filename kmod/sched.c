@@ -77,6 +77,7 @@
 /* Tells user space; it decides by these whether to call at all. */
 void kf_publish_locked(struct kf_domain *d)
 {
+	WRITE_ONCE(d->block->used, d->nr_used);
 	WRITE_ONCE(d->block->idle, d->nr_idle);
 	WRITE_ONCE(d->block->searching, d->nr_searching);
 	WRITE_ONCE(d->block->global, d->nr_global);
@@ -111,6 +112,10 @@ void kf_unassign_locked(struct kf_worker *w)
 	WRITE_ONCE(w->processor, NULL);
 	WRITE_ONCE(w->block->processor, KFIBER_NO_PROCESSOR);
 	p->worker = NULL;
+	if (kf_is_surplus(d, p)) {
+		d->nr_leaving--;
+		return;
+	}
 	list_add(&p->idle_link, &d->idle);
 	d->nr_idle++;
 }
@@ -205,12 +210,14 @@ static void kf_pair_all(struct kf_domain *d, bool kicked)
 {
 	struct kf_worker *w;
 	unsigned long flags;
+	bool more;
 
 	rcu_read_lock();
 	do {
 		kf_delay(KF_DELAY_PAIR_LOCK);
 		raw_spin_lock_irqsave(&d->lock, flags);
 		smp_mb__after_spinlock();			/* [D] */
+		more = kf_processors_drain_locked(d);
 		w = kf_pair_locked(d, kicked);
 		if (kicked)
 			kf_tick_start_locked(d);
@@ -219,7 +226,7 @@ static void kf_pair_all(struct kf_domain *d, bool kicked)
 		if (w)
 			wake_up_process(w->task);
 		kicked = false;
-	} while (w);
+	} while (w || more);
 	rcu_read_unlock();
 }
 
@@ -341,10 +348,10 @@ static u64 kf_find_global(struct kf_domain *d, struct kf_processor *p)
 static u64 kf_find_steal(struct kf_domain *d, struct kf_processor *p)
 {
 	unsigned long flags;
-	u32 i, stolen;
+	u32 i, stolen, n = READ_ONCE(d->nr_looked);
 
-	for (i = 1; i < d->nr_processors; i++) {
-		struct kf_processor *victim = kf_queue_victim(d, p, i);
+	for (i = 1; i < n; i++) {
+		struct kf_processor *victim = kf_queue_victim(d, p, i, n);
 		u64 name = kf_queue_steal(victim->block, p->block, &stolen);
 
 		if (!name)
@@ -721,10 +728,12 @@ int kf_sched_setup(struct kf_domain *d)
 		p->block = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 		if (!p->block)
 			goto fail;
+		INIT_LIST_HEAD(&p->idle_link);
 	}
-	for (i = 0; i < d->nr_processors; i++)
+	for (i = 0; i < d->nr_used; i++)
 		list_add_tail(&d->processors[i].idle_link, &d->idle);
-	d->nr_idle = d->nr_processors;
+	d->nr_looked = d->nr_used;
+	d->nr_idle = d->nr_used;
 	d->block->abi = KFIBER_ABI_VERSION;
 	d->block->processors = d->nr_processors;
 	kf_publish_locked(d);

@@ -12,6 +12,7 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 
+#include "balance.h"
 #include "delay.h"
 #include "internal.h"
 
@@ -241,7 +242,7 @@ static u64 kf_worker_spin(struct kf_worker *w, struct kf_watch *watch)
 	u64 name;
 	u64 end;
 
-	if (d->nr_processors == 1 || !kf_sched_search(w))
+	if (READ_ONCE(d->nr_looked) == 1 || !kf_sched_search(w))
 		return 0;
 	name = kf_sched_steal_next(d, w->processor, watch);
 	end = local_clock() + KF_SPIN_NS;
@@ -306,6 +307,7 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 
 	if (!w)
 		return -ENOENT;
+	offer |= w->processor && kf_is_surplus(d, w->processor);
 	if (args->arm) {
 		err = kf_timer_arm(d, args->arm);
 		if (err)

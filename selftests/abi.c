@@ -42,6 +42,7 @@ _Static_assert(sizeof(struct kfiber_stats) == 216, "stats");
 _Static_assert(sizeof(struct kfiber_trim) == 16, "trim");
 _Static_assert(sizeof(struct kfiber_stack) == 64, "stack");
 _Static_assert(sizeof(struct kfiber_watch) == 16, "watch");
+_Static_assert(sizeof(struct kfiber_processors) == 16, "processors");
 _Static_assert(sizeof(struct kfiber_file) == 80, "file");
 _Static_assert(offsetof(struct kfiber_domain_block, idle) == 64, "idle");
 _Static_assert(offsetof(struct kfiber_domain_block, live) == 128, "live");
@@ -67,6 +68,7 @@ union args {
 	struct kfiber_trim trim;
 	struct kfiber_stack stack;
 	struct kfiber_watch watch;
+	struct kfiber_processors processors;
 	struct kfiber_start start;
 	struct kfiber_file file;
 };
@@ -140,6 +142,8 @@ static const struct command commands[] = {
 	  .good = { .file = { .size = sizeof(struct kfiber_file), .fd = -1 } },
 	  .result = -EBADF },
 	{ COMMAND(FORGET, kfiber_fibers), .good = { FIBERS(0) }, .result = -ENOENT },
+	{ COMMAND(PROCESSORS, kfiber_processors),
+	  .good = { .processors = { .size = sizeof(struct kfiber_processors), .count = 1 } } },
 };
 
 #define for_each_command(c) \
@@ -346,7 +350,6 @@ TEST(what_must_be_zero)
 		size_t offset;
 	} fields[] = {
 		{ KFIBER_IOC_QUERY, offsetof(struct kfiber_query, reserved) },
-		{ KFIBER_IOC_SETUP, offsetof(struct kfiber_setup, reserved) },
 		{ KFIBER_IOC_SHUTDOWN, offsetof(struct kfiber_simple, reserved) },
 		{ KFIBER_IOC_SHUTDOWN, offsetof(struct kfiber_simple, worker) },
 		{ KFIBER_IOC_ATTACH, offsetof(struct kfiber_simple, reserved) },
@@ -478,6 +481,13 @@ TEST(setup_values)
 		expect_with(_metadata, c, fields[i].offset, fields[i].max + 1, -EINVAL);
 		expect_with(_metadata, c, fields[i].offset, ~0u, -EINVAL);
 	}
+	/* As many as are in use, if nothing is said. */
+	expect_with(_metadata, c, offsetof(struct kfiber_setup, processors_max), 1, -EINVAL);
+	expect_with(_metadata, c, offsetof(struct kfiber_setup, processors_max), 2, 0);
+	expect_with(_metadata, c, offsetof(struct kfiber_setup, processors_max),
+		    KFIBER_PROCESSORS_MAX, 0);
+	expect_with(_metadata, c, offsetof(struct kfiber_setup, processors_max),
+		    KFIBER_PROCESSORS_MAX + 1, -EINVAL);
 	/* A limit below one page would be none or all. */
 	expect_with(_metadata, c, offsetof(struct kfiber_setup, stack_bytes_max), 1, -EINVAL);
 	expect_with(_metadata, c, offsetof(struct kfiber_setup, stack_bytes_max), 4096, 0);
@@ -1724,6 +1734,45 @@ TEST_F(domain, limits_and_starts_of_a_stack)
 	arena[2 * slot - 1] = 1;
 	EXPECT_EQ((slot - kfiber_guard_bytes(18)) / self->page, block->stack_pages);
 	expect_touch(_metadata, arena + slot + kfiber_guard_bytes(18) - 1, SIGSEGV);
+}
+
+TEST_F(domain, processors)
+{
+	static const struct {
+		__u32 count;
+		int result;
+		__u32 before;
+	} steps[] = {
+		{ 0, 0, 1 }, { 4, 0, 1 }, { 5, -EINVAL, 4 }, { ~0u, -EINVAL, 4 }, { 1, 0, 4 },
+		{ 1, 0, 1 }, { 3, 0, 1 }, { 0, 0, 3 },
+	};
+	struct kfiber_setup setup = {
+		.size = sizeof(setup), .processors = 1, .processors_max = 4, .max_workers = 1,
+		.max_fibers = 1,
+	};
+	struct kfiber_processors p = { .size = sizeof(p) };
+	struct kfiber_domain_block *b;
+	unsigned int i;
+	int fd = open(DEVICE, O_RDWR);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, call(fd, KFIBER_IOC_SETUP, &setup));
+	b = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, KFIBER_MAP_DOMAIN);
+	ASSERT_NE(MAP_FAILED, b);
+	EXPECT_EQ(4, b->processors);
+	for (i = 0; i < ARRAY_LENGTH(steps); i++) {
+		p.count = steps[i].count;
+		EXPECT_EQ(steps[i].result, call(fd, KFIBER_IOC_PROCESSORS, &p)) TH_LOG("step %u", i);
+		if (steps[i].result)
+			continue;
+		EXPECT_EQ(steps[i].before, p.count) TH_LOG("step %u", i);
+		EXPECT_EQ(4, p.max);
+		if (steps[i].count)
+			EXPECT_EQ(steps[i].count, b->used);
+		EXPECT_EQ(b->used, b->idle);
+	}
+	munmap(b, 4096);
+	close(fd);
 }
 
 TEST_F(domain, watches)

@@ -11,13 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The control block of @fiber, found as a debugger finds it: by where the device is mapped. */
-static const struct kfiber_fiber_block *block_of(kf_fiber_t fiber)
+/* What is @at of the device, found as a debugger finds it: by where that is mapped. */
+static const void *shared_at(uint64_t at)
 {
-	uint64_t begin, end, offset;
-	uint64_t at = KFIBER_MAP_FIBERS +
-		      (fiber & KFIBER_INDEX_MASK) * sizeof(struct kfiber_fiber_block);
 	FILE *maps = fopen("/proc/self/maps", "re");
+	uint64_t begin, end, offset;
 	char line[512];
 
 	while (maps && fgets(line, sizeof(line), maps)) {
@@ -28,8 +26,15 @@ static const struct kfiber_fiber_block *block_of(kf_fiber_t fiber)
 		fclose(maps);
 		return (const void *)(uintptr_t)(begin + (at - offset));
 	}
-	fprintf(stderr, "the control blocks are not to be found\n");
+	fprintf(stderr, "%" PRIx64 " of the device is not mapped\n", at);
 	abort();
+}
+
+/* The control block of @fiber. */
+static inline const struct kfiber_fiber_block *block_of(kf_fiber_t fiber)
+{
+	return shared_at(KFIBER_MAP_FIBERS +
+			 (fiber & KFIBER_INDEX_MASK) * sizeof(struct kfiber_fiber_block));
 }
 
 static inline void wait_until_state(kf_fiber_t fiber, uint64_t state)

@@ -268,6 +268,13 @@ static int do_stack(DOMAIN *d)
 	return call(d->fd, KFIBER_IOC_STACK, &args);
 }
 
+static int do_processors(DOMAIN *d)
+{
+	struct kfiber_processors args = { .size = sizeof(args), .count = 1 };
+
+	return call(d->fd, KFIBER_IOC_PROCESSORS, &args);
+}
+
 static int do_watch(DOMAIN *d)
 {
 	struct kfiber_watch args = { .size = sizeof(args), .percent = 50 };
@@ -402,6 +409,7 @@ static const struct {
 	{ "trim", do_trim },
 	{ "stack", do_stack },
 	{ "watch", do_watch },
+	{ "processors", do_processors },
 	{ "start", do_start },
 	{ "file", do_file },
 	{ "mmap", do_mmap },

@@ -93,6 +93,7 @@ void call_kick(struct track *t, const uint64_t *args);
 void call_trim(struct track *t, const uint64_t *args);
 void call_slot(struct track *t, const uint64_t *args);
 void call_watch(struct track *t, const uint64_t *args);
+void call_processors(struct track *t, const uint64_t *args);
 void call_begin(struct track *t, const uint64_t *args);
 void call_wait(struct track *t, const uint64_t *args);
 void call_forget(struct track *t, const uint64_t *args);

@@ -79,7 +79,8 @@ void call_setup(struct track *t, const uint64_t *args)
 {
 	struct kfiber_setup setup = {
 		.processors = args[3], .max_workers = args[4], .max_fibers = args[5],
-		.stack_bytes_max = args[6], .pool_bytes = args[6] / 2, .flags = args[7], .reserved = args[7] >> 32,
+		.stack_bytes_max = args[6], .pool_bytes = args[6] / 2, .flags = args[7],
+		.processors_max = args[6] % 7 ? args[7] >> 32 : args[3] + 2,
 		.slice_ns = args[6] % 3 ? KFIBER_SLICE_MIN : 0,
 		.slack_ns = args[6] % 5 ? 0 : KFIBER_SLACK_MAX,
 	};
@@ -171,6 +172,13 @@ void call_watch(struct track *t, const uint64_t *args)
 	};
 
 	call_ioctl(t, KFIBER_IOC_WATCH, args, &watch, sizeof(watch));
+}
+
+void call_processors(struct track *t, const uint64_t *args)
+{
+	struct kfiber_processors processors = { .flags = args[4], .count = args[3] };
+
+	call_ioctl(t, KFIBER_IOC_PROCESSORS, args, &processors, sizeof(processors));
 }
 
 void call_begin(struct track *t, const uint64_t *args)

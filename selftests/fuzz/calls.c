@@ -109,6 +109,8 @@ const struct op ops[] = {
 	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_FD, ARG_COUNT, ARG_NAME, ARG_COUNT,
 		    ARG_ZERO } },
 	{ "forget", 4, call_forget, .args = NAMED },
+	{ "processors", 4, call_processors,
+	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_COUNT, ARG_ZERO } },
 	{ "unknown", 1, call_unknown, .args = { ARG_FD, ARG_INDEX, ARG_POINTER } },
 
 	{ "map", 10, call_map,

@@ -100,7 +100,9 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
 /**
  * struct kfiber_domain_block - the domain's shared header
  * @abi: KFIBER_ABI_VERSION; kernel writes once
- * @processors: how many; kernel writes once
+ * @processors: how many there can be; kernel writes once
+ * @used: how many of them are in use: those with numbers below; see
+ *	KFIBER_IOC_PROCESSORS; kernel writes
  * @idle: processors that nobody holds; kernel writes
  * @searching: workers that look for something to run; kernel writes
  * @global: fibers in the global queue; kernel writes
@@ -129,7 +131,8 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
 struct kfiber_domain_block {
 	__u32 abi;
 	__u32 processors;
-	__u32 reserved0[14];
+	__u32 used;
+	__u32 reserved0[13];
 	__u32 idle;
 	__u32 searching;
 	__u32 global;
@@ -342,6 +345,7 @@ struct kfiber_fiber_block {
 #define KFIBER_IOC_START	_IO(KFIBER_IOC_TYPE, 16)
 #define KFIBER_IOC_FILE		_IO(KFIBER_IOC_TYPE, 18)
 #define KFIBER_IOC_FORGET	_IO(KFIBER_IOC_TYPE, 19)
+#define KFIBER_IOC_PROCESSORS	_IO(KFIBER_IOC_TYPE, 20)
 
 /**
  * struct kfiber_query - KFIBER_IOC_QUERY: what this module is
@@ -385,7 +389,8 @@ struct kfiber_query {
  * @processors: 1 to KFIBER_PROCESSORS_MAX
  * @max_workers: 1 to KFIBER_WORKERS_MAX
  * @max_fibers: 1 to KFIBER_FIBERS_MAX
- * @reserved: must be zero
+ * @processors_max: how many processors KFIBER_IOC_PROCESSORS may have used, from
+ *	@processors to KFIBER_PROCESSORS_MAX; 0: @processors
  * @stack_bytes_max: bound on the memory of all stacks together; 0: none
  * @guard_bytes: the stretch at the bottom of each slot that is never backed, in
  *	whole pages and at most half of the slot; 0: kfiber_guard_bytes()
@@ -405,7 +410,7 @@ struct kfiber_setup {
 	__u32 processors;
 	__u32 max_workers;
 	__u32 max_fibers;
-	__u32 reserved;
+	__u32 processors_max;
 	__u64 stack_bytes_max;
 	__u64 guard_bytes;
 	__u64 pool_bytes;
@@ -492,6 +497,24 @@ struct kfiber_next {
 #define KFIBER_KICK_NO_SPARE	(1u << 0)
 
 /**
+ * struct kfiber_processors - KFIBER_IOC_PROCESSORS: how many are in use
+ * @size: sizeof(struct kfiber_processors)
+ * @flags: must be 0
+ * @count: in: how many are to be, 1 to @max; 0 to leave it; out: how many there were
+ * @max: out: how many there can be
+ *
+ * A processor that is taken out of use and is held stays with its worker until that
+ * one sleeps, calls NEXT, or is interrupted outside of a critical section; it then waits for
+ * another one. What is in its queues goes to the global queue.
+ */
+struct kfiber_processors {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 max;
+};
+
+/**
  * struct kfiber_kick - KFIBER_IOC_KICK: there is something in a queue
  * @size: sizeof(struct kfiber_kick)
  * @flags: in: KFIBER_KICK_NO_SPARE
@@ -539,7 +562,7 @@ struct kfiber_fibers {
  * struct kfiber_stats - KFIBER_IOC_STATS: the kernel's counters
  * @size: sizeof(struct kfiber_stats)
  * @flags: KFIBER_STATS_USED
- * @processors: as set up
+ * @processors: in use
  * @workers: attached threads
  * @workers_peak: most at once
  * @spares: of @workers, asleep with nothing to do

@@ -131,6 +131,16 @@ int kf_call_watch(struct kf_domain *d, int eventfd, unsigned int percent)
 	return kf_ioctl(d->fd, KFIBER_IOC_WATCH, &args);
 }
 
+/* @count: in and out */
+int kf_call_processors(struct kf_domain *d, unsigned int *count)
+{
+	struct kfiber_processors args = { .size = sizeof(args), .count = *count };
+	int err = kf_ioctl(d->fd, KFIBER_IOC_PROCESSORS, &args);
+
+	*count = args.count;
+	return err;
+}
+
 int kf_call_start(struct kf_domain *d, kf_fiber_t name, uint32_t pages)
 {
 	struct kfiber_start args = { .size = sizeof(args), .fiber = name, .pages = pages };

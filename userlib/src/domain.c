@@ -59,14 +59,25 @@ static unsigned int kf_count_cpus(void)
 	return n ? n : 1;
 }
 
+/* All of the machine's: more may be allowed later. */
+static unsigned int kf_default_processors_max(unsigned int processors)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+
+	if (cpus > (long)KFIBER_PROCESSORS_MAX)
+		cpus = KFIBER_PROCESSORS_MAX;
+	return cpus > (long)processors ? (unsigned int)cpus : processors;
+}
+
 /* In a test domain one thing is done after the other. Return: 0, -EINVAL. */
 static int kf_read_test_config(struct kf_config *to)
 {
 	if (!(to->flags & KF_TEST_CLOCK))
 		return to->seed ? -EINVAL : 0;
-	if (to->processors > 1)
+	if (to->processors > 1 || to->processors_max > 1)
 		return -EINVAL;
 	to->processors = 1;
+	to->processors_max = 1;
 	if (!to->slice_ns)
 		to->slice_ns = KF_SLICE_NEVER;
 	return 0;
@@ -96,6 +107,8 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 		return -EINVAL;
 	if (!to->processors)
 		to->processors = kf_count_cpus();
+	if (!to->processors_max)
+		to->processors_max = kf_default_processors_max(to->processors);
 	if (!to->max_workers)
 		to->max_workers = KF_DEFAULT_MAX_WORKERS;
 	if (!to->max_fibers)
@@ -131,6 +144,7 @@ static int kf_setup_device(struct kf_domain *d, const struct kf_config *config)
 		.flags = kf_check_setup_flags() |
 			 (kf_has_test_clock(d) ? KFIBER_SETUP_QUIET : 0),
 		.processors = config->processors,
+		.processors_max = config->processors_max,
 		.max_workers = config->max_workers,
 		.max_fibers = config->max_fibers,
 		.stack_bytes_max = config->stack_bytes_max,
@@ -220,7 +234,7 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 	*d = (struct kf_domain){
 		.pid = getpid(),
 		.flags = config->flags,
-		.nr_processors = config->processors,
+		.nr_processors = config->processors_max,
 		.max_workers = config->max_workers,
 		.max_fibers = config->max_fibers,
 		.stack_shift = (unsigned int)kf_shift_of(config->stack_size),
@@ -373,4 +387,15 @@ int kf_stats(struct kf_stats *stats)
 	all.size = size;
 	memcpy(stats, &all, size < sizeof(all) ? size : sizeof(all));
 	return 0;
+}
+
+int kf_set_processors(unsigned int n)
+{
+	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
+	int err;
+
+	if (!d)
+		return -ESRCH;
+	err = kf_call_processors(d, &n);
+	return err ? err : (int)n;
 }

@@ -237,7 +237,7 @@ struct kf_checked;
  * @pid: the process
  * @flags: KF_NO_FAULT_HANDLER, KF_CONTAIN_FAULTS, KF_TEST_CLOCK
  * @reports: of contained faults, see report.c
- * @nr_processors: how many
+ * @nr_processors: how many there can be
  * @max_workers: as configured
  * @max_fibers: as configured
  * @stack_shift: the class of fibers that ask for none
@@ -485,6 +485,7 @@ void kf_call_arm(struct kf_domain *d, kf_fiber_t name);
 int kf_call_alloc(struct kf_domain *d, unsigned int stack_shift, kf_fiber_t *names,
 		  unsigned int count);
 void kf_call_free(struct kf_domain *d, const kf_fiber_t *names, unsigned int count);
+int kf_call_processors(struct kf_domain *d, unsigned int *count);
 int kf_call_start(struct kf_domain *d, kf_fiber_t name, uint32_t pages);
 int kf_call_stats(struct kf_domain *d, uint32_t flags, struct kfiber_stats *stats);
 int kf_call_trim(struct kf_domain *d, uint64_t *pages);

@@ -89,16 +89,17 @@ static bool kf_should_kick(struct kf_domain *d)
 /*
  * Something was queued: wakes somebody who could run it. The fence is [D] and
  * [E] of the module's sched.c. With one processor, which the caller holds, none
- * is idle. What is only in "next" will be run here unless the caller computes
- * for long, and then a watcher takes it, if there is one. That somebody computes
- * for long is seen by the module's tick, which takes no fence (preempt.c).
+ * is idle; when there are more, the module looks again (processors.c). What is only
+ * in "next" will be run here unless the caller computes for long, and then a watcher
+ * takes it, if there is one. That somebody computes for long is seen by the module's
+ * tick, which takes no fence (preempt.c).
  */
 static void kf_tell_critical(struct kf_domain *d, struct kfiber_processor_block *p, bool only_next)
 {
 	bool kick = !kf_read32(&d->block->ticking);
 
 	kf_delay(KF_DELAY_QUEUED);
-	if (d->nr_processors > 1) {
+	if (kf_read32(&d->block->used) > 1) {
 		atomic_thread_fence(memory_order_seq_cst);
 		kick |= kf_should_kick(d) && !(only_next && kf_read32(&d->block->watching));
 	}

@@ -70,6 +70,8 @@ extern "C" {
  *	it has said otherwise, see PR_SET_TIMERSLACK); or KF_SLACK_NONE
  * @seed: with KF_TEST_CLOCK only: of the fibers that can run one is drawn, from a
  *	sequence that this number stands for; 0: the usual order
+ * @processors_max: how many kf_set_processors() may ask for, @processors at least, 1024 at
+ *	most; 0: @processors or all the machine's CPUs, whichever is more
  *
  * A field that is 0 takes its default.
  */
@@ -87,6 +89,7 @@ struct kf_config {
 	uint64_t slice_ns;
 	uint64_t slack_ns;
 	uint64_t seed;
+	unsigned int processors_max;
 };
 
 /** KF_SLICE_NEVER - kf_config.slice_ns: fibers are not preempted */
@@ -532,6 +535,19 @@ struct kf_spawn_site {
  * Return: how many sites there are, which may be more than @n; -ESRCH.
  */
 int kf_spawn_sites(struct kf_spawn_site *sites, int n);
+
+/**
+ * kf_set_processors() - change how many fibers run at once
+ * @n: from 1 to kf_config.processors_max; 0 to leave it as it is
+ *
+ * Who runs on a processor that is taken away goes on on another one when its turn comes.
+ * That is asked for when the call returns, and has come about when what runs there has
+ * left the library, if it was in one of its calls.
+ *
+ * Context: any fiber or plain thread while a domain runs.
+ * Return: how many there were; -EINVAL (beyond the maximum), -ESRCH (no domain runs).
+ */
+int kf_set_processors(unsigned int n);
 
 /** KF_WATCH_DEFAULT - the share of a limit at which a server had better shed load */
 #define KF_WATCH_DEFAULT 85
