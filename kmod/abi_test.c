@@ -181,6 +181,12 @@ static const struct abi_field kfiber_stats_fields[] = {
 	FIELD(kfiber_stats, pool_made, 192, 8),
 	FIELD(kfiber_stats, time, 200, 8),
 	FIELD(kfiber_stats, preemptions, 208, 8),
+	FIELD(kfiber_stats, idle, 216, 4),
+	FIELD(kfiber_stats, global, 220, 4),
+	FIELD(kfiber_stats, waiters, 224, 4),
+	FIELD(kfiber_stats, preempted, 228, 4),
+	FIELD(kfiber_stats, pinned, 232, 4),
+	FIELD(kfiber_stats, blocked, 236, 4),
 };
 
 static const struct abi_field kfiber_trim_fields[] = {
@@ -244,6 +250,12 @@ static const struct abi_field kfiber_processors_fields[] = {
 	FIELD(kfiber_processors, max, 12, 4),
 };
 
+static const struct abi_field kfiber_aside_fields[] = {
+	FIELD(kfiber_aside, size, 0, 4),
+	FIELD(kfiber_aside, flags, 4, 4),
+	FIELD(kfiber_aside, until, 8, 8),
+};
+
 static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_domain_block, 192),
 	STRUCT(kfiber_processor_block, 4096),
@@ -255,13 +267,14 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_next, 32),
 	STRUCT(kfiber_kick, 8),
 	STRUCT(kfiber_fibers, 24),
-	STRUCT(kfiber_stats, 216),
+	STRUCT(kfiber_stats, 240),
 	STRUCT(kfiber_trim, 16),
 	STRUCT(kfiber_stack, 64),
 	STRUCT(kfiber_watch, 16),
 	STRUCT(kfiber_start, 24),
 	STRUCT(kfiber_file, 80),
 	STRUCT(kfiber_processors, 16),
+	STRUCT(kfiber_aside, 16),
 };
 
 /* Each field is where the one before ends: a hole, or a field not listed, shows. */
@@ -316,6 +329,7 @@ static const struct abi_number abi_ioctls[] = {
 	NUMBER(KFIBER_IOC_START, 0xe710),
 	NUMBER(KFIBER_IOC_FILE, 0xe712),
 	NUMBER(KFIBER_IOC_FORGET, 0xe713),
+	NUMBER(KFIBER_IOC_ASIDE, 0xe715),
 };
 
 static const struct abi_number abi_values[] = {

@@ -136,6 +136,14 @@ static inline bool kf_all_sleep_locked(struct kf_domain *d)
 	return d->nr_spares + d->nr_pinned == d->nr_workers && !kf_visible_locked(d);
 }
 
+/* Workers that neither hold a processor nor sleep in the module. */
+static inline u32 kf_elsewhere_locked(const struct kf_domain *d)
+{
+	u32 busy = d->nr_processors - d->nr_idle;
+
+	return d->nr_workers - busy - d->nr_spares - d->nr_waiters - d->nr_preempted - d->nr_pinned;
+}
+
 /* Has it been told that all sleep, and has no fiber run since? */
 static inline bool kf_quiet_is_told_locked(const struct kf_domain *d)
 {

@@ -10,7 +10,8 @@
  *   a fiber that is about to be queued      its word says ACTIVE
  *   a plain thread                          the process has more threads than workers;
  *                                           one that was made to be a worker counts
- *                                           until it is one
+ *                                           until it is one; one that looks on, while it
+ *                                           does not sleep in aside.c
  *   a deadline                              in the block of a parked fiber, and there
  *                                           until it runs again
  *   a file that is waited for (file.c)      domain.nr_file_waits
@@ -75,7 +76,8 @@ static enum kf_verdict kf_look_at_workers(struct kf_domain *d, u64 *risen)
 	*risen = d->risen;
 	if (kf_all_sleep_locked(d) && !d->shutdown &&
 	    !(d->tells_quiet && !kf_quiet_is_told_locked(d)))
-		verdict = get_nr_threads(current) > d->nr_workers ? KF_THREADS : KF_DEADLOCK;
+		verdict = get_nr_threads(current) > d->nr_workers + d->nr_aside ? KF_THREADS :
+										  KF_DEADLOCK;
 	raw_spin_unlock_irq(&d->lock);
 	return atomic_read(&d->nr_file_waits) ? KF_GOES_ON : verdict;
 }

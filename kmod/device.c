@@ -30,6 +30,7 @@ union kf_args {
 	struct kfiber_start start;
 	struct kfiber_file file;
 	struct kfiber_processors processors;
+	struct kfiber_aside aside;
 };
 
 static int kf_ioctl_query(struct kf_domain *d, union kf_args *args)
@@ -289,6 +290,13 @@ static int kf_ioctl_processors(struct kf_domain *d, union kf_args *args)
 	return kf_processors_set(d, &args->processors);
 }
 
+static int kf_ioctl_aside(struct kf_domain *d, union kf_args *args)
+{
+	if (args->aside.flags)
+		return -EOPNOTSUPP;
+	return kf_aside(d, args->aside.until);
+}
+
 /**
  * struct kf_ioctl - one command
  * @handler: does it; context: may sleep, no locks held
@@ -335,6 +343,7 @@ static const struct kf_ioctl kf_ioctls[] = {
 		 .undo = kf_undo_file),
 	KF_IOCTL(KFIBER_IOC_FORGET, kf_ioctl_forget, struct kfiber_fibers, fibers),
 	KF_IOCTL(KFIBER_IOC_PROCESSORS, kf_ioctl_processors, struct kfiber_processors, max),
+	KF_IOCTL(KFIBER_IOC_ASIDE, kf_ioctl_aside, struct kfiber_aside, until),
 };
 
 /* Has SETUP been done? Then what it made can be used. */

@@ -21,6 +21,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "balance.h"
 #include "delay.h"
 #include "internal.h"
 #include "limits.h"
@@ -83,6 +84,7 @@ struct kf_domain *kf_domain_create(struct inode *inode)
 	INIT_LIST_HEAD(&d->waiters);
 	INIT_LIST_HEAD(&d->preempted);
 	INIT_LIST_HEAD(&d->pinned);
+	init_waitqueue_head(&d->aside);
 	kf_preempt_init(d);
 	kf_handover_init(d);
 	INIT_WORK(&d->free_work, kf_domain_free);
@@ -178,6 +180,12 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	args->timers = d->timers;
 	args->deaths = d->deaths;
 	args->preemptions = d->preemptions;
+	args->idle = d->nr_idle;
+	args->global = d->nr_global;
+	args->waiters = d->nr_waiters;
+	args->preempted = d->nr_preempted;
+	args->pinned = d->nr_pinned;
+	args->blocked = kf_elsewhere_locked(d);
 	raw_spin_unlock_irq(&d->lock);
 
 	args->stack_pages = atomic_long_read(&d->stack_pages);

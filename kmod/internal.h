@@ -16,6 +16,7 @@
  *   processors.c how many processors are in use
  *   pin.c        fibers that stay on their thread
  *   deadlock.c   nobody can go on
+ *   aside.c      threads that only look on
  *   account.c    what memory is counted against; pressure
  *   arena.c      stacks and their page faults
  *   trim.c       pages that stacks do not need go back
@@ -70,6 +71,7 @@
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -402,6 +404,8 @@ enum kf_trim_why {
  * @deadline_hint: a fiber that had a deadline when it was looked at, by index; a hint
  * @nr_file_waits: fibers whose @file_wait is set, or about to be: counted before one is parked,
  *	and until it has been made runnable
+ * @nr_aside: threads that sleep in @aside and make nothing runnable; @lock
+ * @aside: they are woken when the domain ends
  * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
  * @dead: workers whose task has ended
  * @reap_work: clears @dead
@@ -517,6 +521,9 @@ struct kf_domain {
 	atomic64_t next_calls;
 	u32 deadline_hint;
 	atomic_t nr_file_waits;
+
+	u32 nr_aside;
+	wait_queue_head_t aside;
 
 	struct irq_work dispatch_work;
 	struct llist_head dead;
@@ -637,6 +644,9 @@ enum kf_verdict {
 };
 
 enum kf_verdict kf_deadlock_look(struct kf_domain *d);
+
+/* aside.c */
+int kf_aside(struct kf_domain *d, u64 until);
 
 /* account.c */
 int kf_account_open(struct kf_domain *d);

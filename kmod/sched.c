@@ -704,6 +704,7 @@ void kf_sched_shutdown(struct kf_domain *d)
 			wake_up_process(w->task);
 	} while (w);
 	rcu_read_unlock();
+	wake_up_all(&d->aside);
 	kf_file_drop_all(d);
 }
 

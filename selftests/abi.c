@@ -38,12 +38,13 @@ _Static_assert(sizeof(struct kfiber_simple) == 16, "simple");
 _Static_assert(sizeof(struct kfiber_next) == 32, "next");
 _Static_assert(sizeof(struct kfiber_kick) == 8, "kick");
 _Static_assert(sizeof(struct kfiber_fibers) == 24, "fibers");
-_Static_assert(sizeof(struct kfiber_stats) == 216, "stats");
+_Static_assert(sizeof(struct kfiber_stats) == 240, "stats");
 _Static_assert(sizeof(struct kfiber_trim) == 16, "trim");
 _Static_assert(sizeof(struct kfiber_stack) == 64, "stack");
 _Static_assert(sizeof(struct kfiber_watch) == 16, "watch");
 _Static_assert(sizeof(struct kfiber_processors) == 16, "processors");
 _Static_assert(sizeof(struct kfiber_file) == 80, "file");
+_Static_assert(sizeof(struct kfiber_aside) == 16, "aside");
 _Static_assert(offsetof(struct kfiber_domain_block, idle) == 64, "idle");
 _Static_assert(offsetof(struct kfiber_domain_block, live) == 128, "live");
 _Static_assert(offsetof(struct kfiber_processor_block, local_head) == 64, "local_head");
@@ -71,6 +72,7 @@ union args {
 	struct kfiber_processors processors;
 	struct kfiber_start start;
 	struct kfiber_file file;
+	struct kfiber_aside aside;
 };
 
 /* Names of a generation that is never given out. */
@@ -144,6 +146,8 @@ static const struct command commands[] = {
 	{ COMMAND(FORGET, kfiber_fibers), .good = { FIBERS(0) }, .result = -ENOENT },
 	{ COMMAND(PROCESSORS, kfiber_processors),
 	  .good = { .processors = { .size = sizeof(struct kfiber_processors), .count = 1 } } },
+	{ COMMAND(ASIDE, kfiber_aside),
+	  .good = { .aside = { .size = sizeof(struct kfiber_aside) } } },
 };
 
 #define for_each_command(c) \
@@ -1955,19 +1959,26 @@ TEST_F(domain, stats)
 
 	ASSERT_EQ(sizeof(stats), stats.size);
 	ASSERT_EQ(1, stats.processors);
+	ASSERT_EQ(1, stats.idle);
 	ASSERT_GE(stats.time, before);
 	ASSERT_LE(stats.time, now());
 	stats.processors = 0;
+	stats.idle = 0;
 	stats.time = 0;
 	stats.size = 0;
 	ASSERT_TRUE(all_zero((char *)&stats, sizeof(stats)));
 
 	ASSERT_EQ(0, attach(self->fd, &worker));
+	ASSERT_EQ(1, read_stats(self->fd).blocked);
 	ASSERT_EQ(4, alloc_fibers(self->fd, 16, names, 4));
 	ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_FREE, names[0]));
 	ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_READY, names[1]));
+	ASSERT_EQ(1, read_stats(self->fd).global);
 	ASSERT_EQ(0, next(self->fd, worker, &found));
 	stats = read_stats(self->fd);
+	ASSERT_EQ(0, stats.idle);
+	ASSERT_EQ(0, stats.global);
+	ASSERT_EQ(0, stats.blocked);
 	ASSERT_EQ(1, stats.workers);
 	ASSERT_EQ(1, stats.workers_peak);
 	ASSERT_EQ(0, stats.spares);
@@ -2395,6 +2406,50 @@ TEST_F(file, a_wait_that_cannot_be_told_is_undone)
 	ASSERT_EQ(0, mprotect(page, size, PROT_READ | PROT_WRITE));
 	close(self->ends[0]);
 	EXPECT_TRUE(has_hung_up(self->ends[1]));
+}
+
+/* --- threads that look on -------------------------------------------------------------- */
+
+static int stand_aside(int fd, __u64 until)
+{
+	struct kfiber_aside args = { .size = sizeof(args), .until = until };
+
+	return call(fd, KFIBER_IOC_ASIDE, &args);
+}
+
+TEST_F(domain, aside_until_its_time)
+{
+	__u64 until = now() + 10 * MS;
+
+	EXPECT_EQ(0, stand_aside(self->fd, until));
+	EXPECT_LE(until, now());
+	EXPECT_EQ(0, stand_aside(self->fd, 0));
+}
+
+static void *stand_aside_for_ever(void *arg)
+{
+	return (void *)(long)stand_aside(*(int *)arg, KFIBER_NEVER);
+}
+
+TEST_F(domain, aside_until_the_end)
+{
+	pthread_t thread;
+	void *result;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, stand_aside_for_ever, &self->fd));
+	usleep(20000);
+	ASSERT_EQ(0, shut_down(self->fd));
+	ASSERT_EQ(0, pthread_join(thread, &result));
+	EXPECT_EQ(-ESHUTDOWN, (long)result);
+	EXPECT_EQ(-ESHUTDOWN, stand_aside(self->fd, KFIBER_NEVER));
+}
+
+TEST_F(domain, a_worker_is_not_aside)
+{
+	__u32 worker;
+
+	ASSERT_EQ(0, attach(self->fd, &worker));
+	EXPECT_EQ(-EINVAL, stand_aside(self->fd, 0));
 }
 
 TEST_HARNESS_MAIN

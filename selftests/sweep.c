@@ -288,6 +288,13 @@ static int do_watch(DOMAIN *d)
 	return err;
 }
 
+static int do_aside(DOMAIN *d)
+{
+	struct kfiber_aside args = { .size = sizeof(args), .until = 1 };
+
+	return call(d->fd, KFIBER_IOC_ASIDE, &args);
+}
+
 /* A fiber's first pages, each time anew: it goes to the pool, which is trimmed. */
 static int do_start(DOMAIN *d)
 {
@@ -410,6 +417,7 @@ static const struct {
 	{ "stack", do_stack },
 	{ "watch", do_watch },
 	{ "processors", do_processors },
+	{ "aside", do_aside },
 	{ "start", do_start },
 	{ "file", do_file },
 	{ "mmap", do_mmap },

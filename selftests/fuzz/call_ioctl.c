@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "call.h"
 
@@ -244,6 +245,17 @@ void call_arm(struct track *t, const uint64_t *args)
 void call_forget(struct track *t, const uint64_t *args)
 {
 	call_fibers(t, KFIBER_IOC_FORGET, args);
+}
+
+/* In the past, or about to come. */
+void call_aside(struct track *t, const uint64_t *args)
+{
+	struct timespec now;
+	struct kfiber_aside aside = { .flags = args[3] };
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	aside.until = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + args[4] * 1000;
+	call_ioctl(t, KFIBER_IOC_ASIDE, args, &aside, sizeof(aside));
 }
 
 void call_alloc(struct track *t, const uint64_t *args)

@@ -346,6 +346,7 @@ struct kfiber_fiber_block {
 #define KFIBER_IOC_FILE		_IO(KFIBER_IOC_TYPE, 18)
 #define KFIBER_IOC_FORGET	_IO(KFIBER_IOC_TYPE, 19)
 #define KFIBER_IOC_PROCESSORS	_IO(KFIBER_IOC_TYPE, 20)
+#define KFIBER_IOC_ASIDE	_IO(KFIBER_IOC_TYPE, 21)
 
 /**
  * struct kfiber_query - KFIBER_IOC_QUERY: what this module is
@@ -481,7 +482,7 @@ struct kfiber_simple {
  *
  * With DEADLOCK the last worker that goes to sleep gets EDEADLK if fibers are parked and
  * nothing can make one runnable: every thread of the process is a worker that sleeps in
- * NEXT, no parked fiber has a deadline, the kernel waits for nothing on a fiber's behalf,
+ * NEXT, or is in ASIDE, no parked fiber has a deadline, the kernel waits for nothing on a fiber's behalf,
  * and the process catches no signals but those of faults.
  */
 struct kfiber_next {
@@ -596,6 +597,13 @@ struct kfiber_fibers {
  * @pool_made: that it had to make
  * @time: CLOCK_MONOTONIC when all this was so, in nanoseconds
  * @preemptions: times a worker lost its processor because its slice was over
+ * @idle: processors that nobody holds
+ * @global: fibers in the global queue
+ * @waiters: of @workers, those that are back from blocking and wait for a processor
+ * @preempted: likewise, whose slice was over
+ * @pinned: of @workers, those that sleep until their one fiber is runnable
+ * @blocked: of @workers, those that have no processor and none of the above: they are
+ *	in the kernel elsewhere
  *
  * When nobody is just about to change them, @stack_pages is @stack_grown less
  * @stack_trimmed and @stack_dropped.
@@ -632,6 +640,12 @@ struct kfiber_stats {
 	__u64 pool_made;
 	__u64 time;
 	__u64 preemptions;
+	__u32 idle;
+	__u32 global;
+	__u32 waiters;
+	__u32 preempted;
+	__u32 pinned;
+	__u32 blocked;
 };
 
 /**
@@ -797,6 +811,22 @@ struct kfiber_file {
 	__u32 events;
 	__u32 state;
 	__s64 result;
+};
+
+/**
+ * struct kfiber_aside - KFIBER_IOC_ASIDE: sleep, and be nobody meanwhile
+ * @size: sizeof(struct kfiber_aside)
+ * @flags: must be 0
+ * @until: CLOCK_MONOTONIC, or KFIBER_NEVER
+ *
+ * For a thread that only looks on. While it sleeps here it is not one of those that
+ * could make a fiber runnable: see KFIBER_NEXT_DEADLOCK. ESHUTDOWN when the domain ends;
+ * EINVAL for a worker.
+ */
+struct kfiber_aside {
+	__u32 size;
+	__u32 flags;
+	__u64 until;
 };
 
 #endif /* _UAPI_LINUX_KFIBER_H */

@@ -153,6 +153,14 @@ int kf_call_file(struct kf_domain *d, struct kfiber_file *args)
 	return kf_ioctl(d->fd, KFIBER_IOC_FILE, args);
 }
 
+/* Return: 0 at that time, -EINTR, or an error when the domain has ended. */
+int kf_call_aside(struct kf_domain *d, uint64_t until)
+{
+	struct kfiber_aside args = { .size = sizeof(args), .until = until };
+
+	return kf_ioctl(d->fd, KFIBER_IOC_ASIDE, &args);
+}
+
 void kf_call_forget(struct kf_domain *d, kf_fiber_t name)
 {
 	struct kfiber_fibers args = { .count = 1, .fibers = (uintptr_t)&name };

@@ -245,6 +245,7 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 	pthread_sigmask(SIG_SETMASK, NULL, &d->sigmask);
 	if (kf_has_test_clock(d))
 		kf_clock_init(d, config->seed);
+	kf_debug_read(&d->debug);
 	d->fd = kf_open_device();
 	if (d->fd < 0)
 		return d->fd;
@@ -282,8 +283,10 @@ static int kf_domain_run(struct kf_domain *d)
 	if (!(d->flags & KF_NO_FAULT_HANDLER))
 		kf_faults_begin();
 	atomic_store_explicit(&kf_domain, d, memory_order_release);
+	kf_trace_begin(d);
 	err = kf_worker_run(&d->caller);
 	kf_workers_join(d);
+	kf_trace_end(d);
 	if (!(d->flags & KF_NO_FAULT_HANDLER))
 		kf_faults_end(d);
 	if (kf_is_checked())

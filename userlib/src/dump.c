@@ -201,13 +201,16 @@ static void kf_dump_title(struct kf_dump *dump, const struct kfiber_stats *stats
  * @d: the domain
  * @fd: where to
  * @title: a line to begin with, or NULL
- * @still: nothing moves any more
+ * @how: see there
  *
  * Return: 0, or why it could not be written.
  */
-int kf_dump_fibers(struct kf_domain *d, int fd, const char *title, bool still)
+int kf_dump_fibers(struct kf_domain *d, int fd, const char *title, enum kf_dump_how how)
 {
-	struct kf_dump dump = { .text.fd = fd, .domain = d, .still = still, .now = kf_now() };
+	struct kf_dump dump = {
+		.text = { .fd = fd, .no_wait = how == KF_DUMP_NO_WAIT },
+		.domain = d, .still = how == KF_DUMP_STILL, .now = kf_now(),
+	};
 	uint32_t i, end = atomic_load_explicit(&d->fibers_end, memory_order_acquire);
 	struct kfiber_stats stats;
 	int saved = errno;
@@ -231,5 +234,5 @@ int kf_dump(int fd)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
 
-	return d ? kf_dump_fibers(d, fd, NULL, false) : -ESRCH;
+	return d ? kf_dump_fibers(d, fd, NULL, KF_DUMP_MOVING) : -ESRCH;
 }

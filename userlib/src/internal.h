@@ -229,6 +229,28 @@ struct kf_clock {
 	bool shuffles;
 };
 
+/**
+ * struct kf_debug - what KFIBER_DEBUG asks for
+ * @schedtrace: print what the scheduler does each so many ms; 0: never
+ * @scheddetail: and each processor, worker and fiber
+ */
+struct kf_debug {
+	unsigned int schedtrace;
+	unsigned int scheddetail;
+};
+
+/**
+ * struct kf_trace - who prints what the scheduler does
+ * @prints: there is @thread
+ * @thread: it
+ * @since: when it began
+ */
+struct kf_trace {
+	bool prints;
+	pthread_t thread;
+	uint64_t since;
+};
+
 struct kf_checked;
 
 /**
@@ -263,6 +285,8 @@ struct kf_checked;
  * @deadlocked: nothing could go on any more
  * @checked: what checkers know of each fiber, by index; NULL without a checker
  * @clock: see there
+ * @debug: see there; immutable
+ * @trace: see there; the thread that called kf_run()
  */
 struct kf_domain {
 	int fd;
@@ -296,6 +320,8 @@ struct kf_domain {
 	atomic_bool deadlocked;
 	struct kf_checked *checked;
 	struct kf_clock clock;
+	struct kf_debug debug;
+	struct kf_trace trace;
 };
 
 /*
@@ -494,6 +520,7 @@ int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset
 		  struct kfiber_stack *stack);
 int kf_call_file(struct kf_domain *d, struct kfiber_file *args);
 void kf_call_forget(struct kf_domain *d, kf_fiber_t name);
+int kf_call_aside(struct kf_domain *d, uint64_t until);
 
 /* fault.c */
 void kf_faults_begin(void);
@@ -529,7 +556,20 @@ void kf_check_acquire(void *at);
 void kf_check_written(void *at, size_t size);
 
 /* dump.c */
-int kf_dump_fibers(struct kf_domain *d, int fd, const char *title, bool still);
+enum kf_dump_how {
+	KF_DUMP_MOVING,		/* fibers go on meanwhile */
+	KF_DUMP_NO_WAIT,	/* likewise; and rather fail than wait for who reads it */
+	KF_DUMP_STILL,		/* nothing moves any more */
+};
+
+int kf_dump_fibers(struct kf_domain *d, int fd, const char *title, enum kf_dump_how how);
+
+/* debug.c */
+void kf_debug_read(struct kf_debug *debug);
+
+/* schedtrace.c */
+void kf_trace_begin(struct kf_domain *d);
+void kf_trace_end(struct kf_domain *d);
 
 /* mutex.c */
 bool kf_mutex_is_held(const kf_mutex_t *m);

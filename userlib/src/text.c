@@ -1,16 +1,34 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Text for people, piece by piece: see text.h. */
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "text.h"
+
+/*
+ * Does a write not wait? A pipe that can be written to takes PIPE_BUF bytes, which is more
+ * than ever is written at once.
+ */
+static bool kf_text_may_write(const struct kf_text *t)
+{
+	struct pollfd p = { .fd = t->fd, .events = POLLOUT };
+
+	return !t->no_wait || (poll(&p, 1, 0) == 1 && p.revents & POLLOUT);
+}
 
 static void kf_text_flush(struct kf_text *t)
 {
 	size_t done = 0;
 
 	while (done < t->length && !t->failed) {
-		ssize_t n = write(t->fd, t->bytes + done, t->length - done);
+		ssize_t n;
+
+		if (!kf_text_may_write(t)) {
+			t->failed = EAGAIN;
+			break;
+		}
+		n = write(t->fd, t->bytes + done, t->length - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;

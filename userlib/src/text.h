@@ -10,6 +10,7 @@
  * @fd: where to
  * @bytes: it
  * @length: how much; what does not fit is written before
+ * @no_wait: rather fail than wait for who reads it
  * @failed: errno of a write, 0 if there was none: then nothing more is written
  * @symbols: where names come from
  *
@@ -19,6 +20,7 @@ struct kf_text {
 	int fd;
 	char bytes[1024];
 	size_t length;
+	bool no_wait;
 	int failed;
 	struct kf_symbols symbols;
 };

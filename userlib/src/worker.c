@@ -220,7 +220,8 @@ static void kf_deadlock(struct kf_domain *d)
 {
 	if (!atomic_exchange(&d->deadlocked, true))
 		kf_dump_fibers(d, STDERR_FILENO,
-			       "kfiber: deadlock: fibers wait, and nothing can wake them\n", true);
+			       "kfiber: deadlock: fibers wait, and nothing can wake them\n",
+			       KF_DUMP_STILL);
 	kf_call_simple(d, KFIBER_IOC_SHUTDOWN, NULL);
 }
 
