@@ -187,6 +187,7 @@ static const struct abi_field kfiber_stats_fields[] = {
 	FIELD(kfiber_stats, preempted, 228, 4),
 	FIELD(kfiber_stats, pinned, 232, 4),
 	FIELD(kfiber_stats, blocked, 236, 4),
+	FIELD(kfiber_stats, interrupts, 240, 8),
 };
 
 static const struct abi_field kfiber_trim_fields[] = {
@@ -267,7 +268,7 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_next, 32),
 	STRUCT(kfiber_kick, 8),
 	STRUCT(kfiber_fibers, 24),
-	STRUCT(kfiber_stats, 240),
+	STRUCT(kfiber_stats, 248),
 	STRUCT(kfiber_trim, 16),
 	STRUCT(kfiber_stack, 64),
 	STRUCT(kfiber_watch, 16),
@@ -327,8 +328,10 @@ static const struct abi_number abi_ioctls[] = {
 	NUMBER(KFIBER_IOC_STACK, 0xe70e),
 	NUMBER(KFIBER_IOC_WATCH, 0xe70f),
 	NUMBER(KFIBER_IOC_START, 0xe710),
+	NUMBER(KFIBER_IOC_INTERRUPT, 0xe711),
 	NUMBER(KFIBER_IOC_FILE, 0xe712),
 	NUMBER(KFIBER_IOC_FORGET, 0xe713),
+	NUMBER(KFIBER_IOC_PROCESSORS, 0xe714),
 	NUMBER(KFIBER_IOC_ASIDE, 0xe715),
 };
 
@@ -367,6 +370,7 @@ static const struct abi_number abi_values[] = {
 	NUMBER(KFIBER_WAITS_WAKE, 0x800),
 	NUMBER(KFIBER_KILLED, 0x1000),
 	NUMBER(KFIBER_CONTAINED, 0x2000),
+	NUMBER(KFIBER_INTERRUPT, 0x40000),
 	NUMBER(KFIBER_PINNED, 0x100000),
 	NUMBER(KFIBER_JOIN_DETACHED, 1),
 	NUMBER(KFIBER_JOIN_ENDED, 2),

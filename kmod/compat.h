@@ -7,6 +7,7 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/shrinker.h>
+#include <linux/task_work.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
@@ -57,6 +58,19 @@ static inline bool kf_fault_drop_vma(struct vm_fault *vmf)
 		return false;
 	vma_end_read(vmf->vma);
 	return true;
+#endif
+}
+
+/*
+ * Queues a task work and wakes the task for it as a signal would. Context: under a raw lock;
+ * so KASAN is to note who called without allocating, where that can be said.
+ */
+static inline int kf_task_interrupt(struct task_struct *task, struct callback_head *work)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+	return task_work_add(task, work, TWA_SIGNAL);
+#else
+	return task_work_add(task, work, TWA_SIGNAL | TWAF_NO_ALLOC);
 #endif
 }
 

@@ -9,7 +9,7 @@
  *
  *   seed      setting it begins the counting of arrivals anew
  *   period    one arrival in so many is held up; 0: none
- *   points    a mask of points; the others are only counted
+ *   points    a mask of points; the others are only counted. Bit n is for n, 64 + n, ...
  *   kinds     a mask, see enum kf_delay_kind
  *   spin_ns   the longest spin
  *   sleep_us  the longest sleep
@@ -105,7 +105,7 @@ void kf_delay_hit(enum kf_delay_point point, bool may_sleep)
 	u32 kinds = READ_ONCE(kf_delay_kinds);
 	u32 chance;
 
-	if (!period || !(READ_ONCE(kf_delay_mask) >> point & 1))
+	if (!period || !(READ_ONCE(kf_delay_mask) >> (point % 64) & 1))
 		return;
 	chance = jhash_3words(READ_ONCE(kf_delay_seed), point, (u32)n, 0);
 	if (chance % period)
@@ -149,8 +149,6 @@ DEFINE_SHOW_ATTRIBUTE(kf_delay_hits);
 
 void kf_delay_init(void)
 {
-	BUILD_BUG_ON(KF_DELAY_NR > 64);		/* bits of the mask */
-
 	kf_delay_dir = debugfs_create_dir("kfiber-delay", NULL);
 	debugfs_create_file_unsafe("seed", 0600, kf_delay_dir, NULL, &kf_delay_seed_fops);
 	debugfs_create_u32("period", 0600, kf_delay_dir, &kf_delay_period);

@@ -73,6 +73,14 @@ KF_DELAY_POINT(FILE_HAS)		/* it has it; shutdown is not looked at */
 KF_DELAY_POINT(FILE_TAKEN)		/* nobody's; still in its queues */
 KF_DELAY_POINT(FILE_FIRED)		/* FIRED; the wake-up is not sent */
 
+/* interrupt.c */
+KF_DELAY_POINT(INTERRUPT_ASLEEP)	/* goes to sleep; cannot be found by its fiber */
+KF_DELAY_POINT(INTERRUPT_LOOK)		/* it can; has not looked at the word */
+KF_DELAY_POINT(INTERRUPT_AWAKE)		/* awake; still said to be asleep */
+KF_DELAY_POINT(INTERRUPT_IRQ)		/* to be interrupted; the timer is not set */
+KF_DELAY_POINT(INTERRUPT_FIRED)		/* the timer fired; has not the lock */
+KF_DELAY_POINT(INTERRUPT_FOUND)		/* who sleeps is known; has not the lock */
+
 /* fiber.c */
 KF_DELAY_POINT(FREE)			/* the block is FREE; not in the pool */
 KF_DELAY_POINT(KILL)			/* DEAD; the joiner is not told */

@@ -130,7 +130,7 @@ static int kf_ioctl_kick(struct kf_domain *d, union kf_args *args)
 	return 0;
 }
 
-/* The checks that READY, ARM, ALLOC, FREE and FORGET have in common. */
+/* The checks that READY, ARM, ALLOC, FREE, FORGET and INTERRUPT have in common. */
 static int kf_check_fibers(const struct kfiber_fibers *args, bool has_class)
 {
 	if (args->flags)
@@ -297,6 +297,13 @@ static int kf_ioctl_aside(struct kf_domain *d, union kf_args *args)
 	return kf_aside(d, args->aside.until);
 }
 
+static int kf_ioctl_interrupt(struct kf_domain *d, union kf_args *args)
+{
+	int err = kf_check_fibers(&args->fibers, false);
+
+	return err ? err : kf_apply_to_names(d, &args->fibers, kf_interrupt);
+}
+
 /**
  * struct kf_ioctl - one command
  * @handler: does it; context: may sleep, no locks held
@@ -344,6 +351,7 @@ static const struct kf_ioctl kf_ioctls[] = {
 	KF_IOCTL(KFIBER_IOC_FORGET, kf_ioctl_forget, struct kfiber_fibers, fibers),
 	KF_IOCTL(KFIBER_IOC_PROCESSORS, kf_ioctl_processors, struct kfiber_processors, max),
 	KF_IOCTL(KFIBER_IOC_ASIDE, kf_ioctl_aside, struct kfiber_aside, until),
+	KF_IOCTL(KFIBER_IOC_INTERRUPT, kf_ioctl_interrupt, struct kfiber_fibers, fibers),
 };
 
 /* Has SETUP been done? Then what it made can be used. */

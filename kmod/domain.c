@@ -196,5 +196,6 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	args->stack_starts = atomic64_read(&d->stack_starts);
 	args->stack_dropped = atomic64_read(&d->stack_dropped);
 	args->next_calls = atomic64_read(&d->next_calls);
+	args->interrupts = atomic64_read(&d->interrupts);
 	args->time = ktime_get_ns();
 }

@@ -102,6 +102,7 @@ static void kf_switched_in(struct preempt_notifier *n, int cpu)
 
 	if (current->flags & PF_EXITING)
 		return;
+	kf_interrupt_wakes(w);
 	if (kf_worker_is_stray(w)) {
 		kf_worker_queue_work(w);
 		return;
@@ -118,22 +119,28 @@ static void kf_switched_in(struct preempt_notifier *n, int cpu)
  * Does the switch leave a processor that others could use? A thread that exits
  * needs none, even while it is preempted.
  */
-static bool kf_should_release(const struct kf_worker *w)
+static bool kf_should_release(const struct kf_worker *w, bool blocks)
 {
-	if (!w->processor)
-		return false;
-	if (current->flags & PF_EXITING || kf_worker_is_stray(w))
-		return true;
-	return !w->in_module && !kf_task_preempted(current) && !READ_ONCE(w->block->critical);
+	return w->processor && (blocks || current->flags & PF_EXITING || kf_worker_is_stray(w));
+}
+
+/* Is it user space that sleeps, outside of critical sections? */
+static bool kf_blocks(const struct kf_worker *w)
+{
+	return !w->in_module && !kf_task_preempted(current) && !READ_ONCE(w->block->critical) &&
+	       !(current->flags & PF_EXITING) && !kf_worker_is_stray(w);
 }
 
 static void kf_switched_out(struct preempt_notifier *n, struct task_struct *next)
 {
 	struct kf_worker *w = kf_notifier_worker(n);
 	struct kf_domain *d = w->domain;
+	bool blocks = kf_blocks(w);
 	bool dispatch = false;
 
-	if (kf_should_release(w)) {
+	if (blocks)
+		kf_interrupt_sleeps(w);
+	if (kf_should_release(w, blocks)) {
 		w->lost = true;
 		dispatch = kf_sched_release(w);
 		kf_delay(KF_DELAY_SWITCHED_OUT);
@@ -265,6 +272,18 @@ void kf_handover_leave(struct kf_worker *w)
 	/* From here on it has no processor, so no tick queues its work any more. */
 	kf_sched_detach(w);
 	w->left = true;
-	if (!atomic_cmpxchg(&w->work_queued, 1, KF_WORK_LEAVES))
+	kf_handover_left(w);
+}
+
+/**
+ * kf_handover_left() - forget the calling thread's worker, when none of its works is queued
+ * @w: the worker, which has left
+ *
+ * Context: may sleep; the thread's own, from leaving and from a work that is the last.
+ */
+void kf_handover_left(struct kf_worker *w)
+{
+	if (!atomic_cmpxchg(&w->interrupt_queued, 1, KF_WORK_LEAVES) &&
+	    !atomic_cmpxchg(&w->work_queued, 1, KF_WORK_LEAVES))
 		kf_worker_forget(w);
 }

@@ -12,6 +12,7 @@
  *   sched.c      processors: who holds which; the scheduling lock
  *   worker.c     threads that enter the module; NEXT
  *   handover.c   what happens when a worker sleeps, wakes up, or dies
+ *   interrupt.c  system calls that are to end
  *   preempt.c    who computes while others wait
  *   processors.c how many processors are in use
  *   pin.c        fibers that stay on their thread
@@ -27,7 +28,8 @@
  *
  * What can be computed or decided without taking a lock is in headers, inline,
  * with a KUnit test beside each: word.h, ring.h, queue.h, balance.h, deadline.h,
- * limits.h, slice.h, chunk.h, map.h, growth.h, ready.h. fault.h is what mappings have in common.
+ * limits.h, slice.h, chunk.h, map.h, growth.h, ready.h, interrupt.h. fault.h is what
+ * mappings have in common.
  *
  * Lock order, outermost first. Locks in one line are never held together.
  *
@@ -41,6 +43,7 @@
  *   domain.watch_lock            who is told of pressure
  *   a wait queue's lock          (core) held around file.c's wake-up
  *   fiber.timer_lock             (raw) the decision when a timer looks again
+ *   worker.interrupt_lock        (raw) who interrupts it, and its waking up; wakes it
  *   run-queue lock               (core) held around sched_out
  *   domain.lock                  (raw) scheduling state; innermost
  *
@@ -120,6 +123,8 @@ struct kf_user;
  * @allocated: user space has it; written under domain.fiber_mutex
  * @held: its stack is being trimmed: nobody may grow it below what stays
  * @file_wait: its wait for a file; whoever exchanges it for NULL owns it
+ * @sleeper: the worker that sleeps in a system call of it, NULL if none does; that one
+ *	writes, RCU
  *
  * Lives as long as its domain, as do its block and its slot.
  */
@@ -148,6 +153,7 @@ struct kf_fiber {
 	bool allocated;
 	bool held;
 	struct kf_file_wait *file_wait;
+	struct kf_worker *sleeper;
 };
 
 /**
@@ -250,6 +256,16 @@ enum kf_sleep {
  * @work_queued: @work is queued, or about to be
  * @work: runs on the way back to user mode
  * @notifier: tells of its switches
+ * @asleep: the name of the fiber in whose system call it sleeps, or 0; only this thread
+ *	writes, 0 under @interrupt_lock
+ * @sleeps_for: that fiber; only this thread
+ * @interrupt_lock: held while it is woken for @asleep
+ * @interrupted: the fiber whose sleep was interrupted last, by name; @interrupt_lock
+ * @interrupts: how often in a row; @interrupt_lock
+ * @interrupt_queued: @interrupt is queued; as @work_queued
+ * @interrupt: runs on the way back to user mode
+ * @interrupt_irq: sets @interrupt_timer, out of sched_out's reach
+ * @interrupt_timer: interrupts it
  * @dead_node: in domain.dead, from the last switch of its task on
  * @rcu: frees it
  */
@@ -275,6 +291,15 @@ struct kf_worker {
 	atomic_t work_queued;
 	struct callback_head work;
 	struct preempt_notifier notifier;
+	u64 asleep;
+	struct kf_fiber *sleeps_for;
+	raw_spinlock_t interrupt_lock;
+	u64 interrupted;
+	u32 interrupts;
+	atomic_t interrupt_queued;
+	struct callback_head interrupt;
+	struct irq_work interrupt_irq;
+	struct hrtimer interrupt_timer;
 	struct llist_node dead_node;
 	struct rcu_head rcu;
 };
@@ -406,6 +431,7 @@ enum kf_trim_why {
  *	and until it has been made runnable
  * @nr_aside: threads that sleep in @aside and make nothing runnable; @lock
  * @aside: they are woken when the domain ends
+ * @interrupts: see struct kfiber_stats
  * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
  * @dead: workers whose task has ended
  * @reap_work: clears @dead
@@ -521,6 +547,7 @@ struct kf_domain {
 	atomic64_t next_calls;
 	u32 deadline_hint;
 	atomic_t nr_file_waits;
+	atomic64_t interrupts;
 
 	u32 nr_aside;
 	wait_queue_head_t aside;
@@ -617,8 +644,16 @@ void kf_handover_queue(struct kf_worker *w);
 struct kf_worker *kf_handover_self(struct kf_domain *d);
 void kf_handover_attach(struct kf_worker *w);
 void kf_handover_leave(struct kf_worker *w);
+void kf_handover_left(struct kf_worker *w);
 void kf_handover_init(struct kf_domain *d);
 void kf_handover_flush(struct kf_domain *d);
+
+/* interrupt.c */
+void kf_interrupt_init(struct kf_worker *w);
+void kf_interrupt_exit(struct kf_worker *w);
+void kf_interrupt_sleeps(struct kf_worker *w);
+void kf_interrupt_wakes(struct kf_worker *w);
+int kf_interrupt(struct kf_domain *d, u64 name);
 
 /* preempt.c */
 void kf_tick_start_locked(struct kf_domain *d);

@@ -106,6 +106,7 @@ int kf_worker_attach(struct kf_domain *d, u32 *index)
 	w->domain = d;
 	w->task = current;
 	INIT_LIST_HEAD(&w->link);
+	kf_interrupt_init(w);
 	err = xa_alloc(&d->workers, &w->index, NULL, XA_LIMIT(0, d->max_workers - 1),
 		       GFP_KERNEL);
 	if (err) {
@@ -144,6 +145,7 @@ free_worker:
 void kf_worker_forget(struct kf_worker *w)
 {
 	kf_delay_sleep(KF_DELAY_GONE);
+	kf_interrupt_exit(w);
 	xa_erase(&w->domain->workers, w->index);
 	call_rcu(&w->rcu, kf_worker_free);
 }

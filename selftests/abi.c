@@ -38,7 +38,7 @@ _Static_assert(sizeof(struct kfiber_simple) == 16, "simple");
 _Static_assert(sizeof(struct kfiber_next) == 32, "next");
 _Static_assert(sizeof(struct kfiber_kick) == 8, "kick");
 _Static_assert(sizeof(struct kfiber_fibers) == 24, "fibers");
-_Static_assert(sizeof(struct kfiber_stats) == 240, "stats");
+_Static_assert(sizeof(struct kfiber_stats) == 248, "stats");
 _Static_assert(sizeof(struct kfiber_trim) == 16, "trim");
 _Static_assert(sizeof(struct kfiber_stack) == 64, "stack");
 _Static_assert(sizeof(struct kfiber_watch) == 16, "watch");
@@ -148,6 +148,7 @@ static const struct command commands[] = {
 	  .good = { .processors = { .size = sizeof(struct kfiber_processors), .count = 1 } } },
 	{ COMMAND(ASIDE, kfiber_aside),
 	  .good = { .aside = { .size = sizeof(struct kfiber_aside) } } },
+	{ COMMAND(INTERRUPT, kfiber_fibers), .good = { FIBERS(0) }, .result = -ENOENT },
 };
 
 #define for_each_command(c) \
@@ -368,6 +369,7 @@ TEST(what_must_be_zero)
 		{ KFIBER_IOC_FILE, offsetof(struct kfiber_file, address_length) },
 		{ KFIBER_IOC_FILE, offsetof(struct kfiber_file, events) },
 		{ KFIBER_IOC_FORGET, offsetof(struct kfiber_fibers, stack_shift) },
+		{ KFIBER_IOC_INTERRUPT, offsetof(struct kfiber_fibers, stack_shift) },
 	};
 	unsigned int i, bit;
 

@@ -23,6 +23,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -33,7 +34,7 @@
 #include "state.h"
 
 #define US 1000ull
-#define SCENARIOS 15
+#define SCENARIOS 16
 /* The harness ends what takes longer; here the watchdog does, by progress. */
 #define NO_TIMEOUT 1000000
 
@@ -1119,9 +1120,94 @@ static void files(void)
 	}
 }
 
+/* --- interrupted system calls ---------------------------------------------- */
+
+enum { BYSTANDERS = 4, CANCELLED = 5, CANCELS = 10 };
+
+static int silent[2], silent_epoll;
+
+/* A wait that does not begin again by itself when its thread is woken for somebody else. */
+static void *is_a_bystander(void *arg)
+{
+	struct task *t = arg;
+	struct epoll_event e;
+	int n;
+
+	enter(t);
+	while (!atomic_load(&stop)) {
+		leave(t);
+		n = epoll_wait(silent_epoll, &e, 1, 1);
+		if (n)
+			broken("fiber %u is not cancelled: %s", t->index, strerror(errno));
+		enter(t);
+		compute((int)pick(&t->random, 500));
+	}
+	leave(t);
+	return NULL;
+}
+
+static void *is_cancelled(void *arg)
+{
+	struct task *t = arg;
+	char c;
+
+	enter(t);
+	while (!kf_cancelled())
+		block_for(t, pick(&t->random, 60) * US);
+	leave(t);
+	if (read(silent[0], &c, 1) != -1 || errno != EINTR)
+		broken("fiber %u is cancelled: %s", t->index, strerror(errno));
+	return NULL;
+}
+
+static void cancel_all(unsigned int first, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = first; i < first + n; i++) {
+		if (pick(&tasks[first].random, 2))
+			kf_sleep(pick(&tasks[first].random, 100) * US);
+		if (kf_cancel(atomic_load(&tasks[i].name)))
+			broken("fiber %u is not there", i);
+	}
+}
+
+static int interrupts_main(void *arg)
+{
+	int i;
+
+	silent_epoll = epoll_create1(0);
+	if (pipe(silent) || silent_epoll < 0)
+		broken("pipe: %s", strerror(errno));
+	atomic_store(&stop, false);
+	spawn_all(CANCELLED, BYSTANDERS, is_a_bystander);
+	for (i = 0; i < CANCELS; i++) {
+		spawn_all(0, CANCELLED, is_cancelled);
+		cancel_all(0, CANCELLED);
+		join_all(0, CANCELLED);
+	}
+	atomic_store(&stop, true);
+	join_all(CANCELLED, BYSTANDERS);
+	close(silent_epoll);
+	close(silent[0]);
+	close(silent[1]);
+	return 0;
+}
+
+static void interrupts(void)
+{
+	run_domain(interrupts_main);
+}
+
 /* --- the end at any moment ------------------------------------------------- */
 
 /* All that fibers do, for ever, and nothing that is checked. */
+static void *sleeps_in_the_kernel(void *arg)
+{
+	usleep(1000000);
+	return NULL;
+}
+
 static void *do_anything(void *arg)
 {
 	uint32_t random = mix(seed + round_number) + (uint32_t)(long)arg;
@@ -1129,7 +1215,7 @@ static void *do_anything(void *arg)
 	char c;
 
 	for (;;) {
-		switch (pick(&random, 8)) {
+		switch (pick(&random, 9)) {
 		case 0:
 			kf_park(kf_after(pick(&random, 200) * US));
 			break;
@@ -1151,6 +1237,12 @@ static void *do_anything(void *arg)
 			kf_read(file_ends[0][0], &c, 1, kf_after(pick(&random, 200) * US));
 			break;
 		case 6:
+			if (!kf_spawn(&other, NULL, sleeps_in_the_kernel, NULL)) {
+				kf_cancel(other);
+				kf_join(other, NULL);
+			}
+			break;
+		case 7:
 			kf_write(file_ends[0][1], "x", 1, kf_after(pick(&random, 200) * US));
 			break;
 		default:
@@ -1317,6 +1409,7 @@ SCENARIO(forks);
 SCENARIO(deaths);
 SCENARIO(signals);
 SCENARIO(files);
+SCENARIO(interrupts);
 SCENARIO(ends);
 
 FIXTURE_SETUP(race)

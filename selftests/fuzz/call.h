@@ -98,6 +98,7 @@ void call_begin(struct track *t, const uint64_t *args);
 void call_wait(struct track *t, const uint64_t *args);
 void call_forget(struct track *t, const uint64_t *args);
 void call_aside(struct track *t, const uint64_t *args);
+void call_interrupt(struct track *t, const uint64_t *args);
 void call_ready(struct track *t, const uint64_t *args);
 void call_arm(struct track *t, const uint64_t *args);
 void call_alloc(struct track *t, const uint64_t *args);

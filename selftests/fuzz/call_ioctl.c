@@ -258,6 +258,11 @@ void call_aside(struct track *t, const uint64_t *args)
 	call_ioctl(t, KFIBER_IOC_ASIDE, args, &aside, sizeof(aside));
 }
 
+void call_interrupt(struct track *t, const uint64_t *args)
+{
+	call_fibers(t, KFIBER_IOC_INTERRUPT, args);
+}
+
 void call_alloc(struct track *t, const uint64_t *args)
 {
 	call_fibers(t, KFIBER_IOC_ALLOC, args);

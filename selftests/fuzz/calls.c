@@ -112,6 +112,7 @@ const struct op ops[] = {
 	{ "processors", 4, call_processors,
 	  .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_COUNT, ARG_ZERO } },
 	{ "aside", 3, call_aside, .args = { ARG_FD, ARG_SIZE, ARG_POINTER, ARG_ZERO, ARG_US } },
+	{ "interrupt", 4, call_interrupt, .args = NAMED },
 	{ "unknown", 1, call_unknown, .args = { ARG_FD, ARG_INDEX, ARG_POINTER } },
 
 	{ "map", 10, call_map,

@@ -250,6 +250,13 @@ struct kfiber_worker_block {
  * TIMEDOUT says no more than that there is something to look at: whether the deadline
  * has passed, whether something else ends the wait. To an ACTIVE fiber that is said by
  * LOOK: it may have been given what it waits for, and not run yet.
+ *
+ * A system call in which an ACTIVE fiber blocks ends with EINTR, as by a signal whose
+ * handler was installed without SA_RESTART, if the word has INTERRUPT or the deadline in
+ * the block has passed, and the fiber is not masked: at once if it begins to block then, and
+ * after INTERRUPT was called. If the same fiber blocks again it is interrupted again,
+ * after a pause of 1 to 64 ms. What has been done (a part was written) is the call's result
+ * instead. A page fault, and what is not interruptible, goes on.
  */
 #define KFIBER_STATE_MASK	0x000000ffull
 #define KFIBER_FREE		0x00ull
@@ -265,6 +272,7 @@ struct kfiber_worker_block {
 #define KFIBER_CONTAINED	0x00002000ull	/* user space's own: its faults end only it */
 #define KFIBER_CANCELLED	0x00004000ull	/* user space's own: its waits are to end */
 #define KFIBER_LOOK		0x00008000ull	/* user space's own: look before you wait */
+#define KFIBER_INTERRUPT	0x00040000ull	/* user space's: its system calls are not to block */
 #define KFIBER_PINNED		0x00100000ull	/* runs on its thread only */
 
 /* What kfiber_fiber_block.joiner holds when it is not a fiber's name. */
@@ -277,7 +285,8 @@ struct kfiber_worker_block {
  * @word: generation, flags and state, see above
  * @sp: its stack pointer while it does not run; user space writes
  * @deadline: when to make it runnable, CLOCK_MONOTONIC; user space writes,
- *	after PARKING; KFIBER_NEVER when it waits for no time
+ *	after PARKING; KFIBER_NEVER when it waits for no time. While it is ACTIVE: from
+ *	when on to interrupt its system calls, KFIBER_NEVER for not at all
  * @armed: when its timer will look at @deadline; kernel writes
  * @joiner: who waits for its end: KFIBER_JOIN_*, 0, or a fiber's name;
  *	compare-and-exchange
@@ -296,7 +305,8 @@ struct kfiber_worker_block {
  * @stack_start: pages to begin a stack with that has none; user space writes
  * @stack_pages: pages that its stack has; kernel writes
  * @stack_high: the most that it had; kernel writes, user space sets it back
- * @masked: while it is not 0 CANCELLED ends no wait; the fiber itself writes
+ * @masked: while it is not 0 CANCELLED ends no wait, and no system call is interrupted;
+ *	the fiber itself writes
  *
  * Timer and sleeper cannot miss each other: user space stores @deadline, then a
  * full fence, then loads @armed and calls KFIBER_IOC_ARM if that is later than
@@ -343,6 +353,7 @@ struct kfiber_fiber_block {
 #define KFIBER_IOC_STACK	_IO(KFIBER_IOC_TYPE, 14)
 #define KFIBER_IOC_WATCH	_IO(KFIBER_IOC_TYPE, 15)
 #define KFIBER_IOC_START	_IO(KFIBER_IOC_TYPE, 16)
+#define KFIBER_IOC_INTERRUPT	_IO(KFIBER_IOC_TYPE, 17)
 #define KFIBER_IOC_FILE		_IO(KFIBER_IOC_TYPE, 18)
 #define KFIBER_IOC_FORGET	_IO(KFIBER_IOC_TYPE, 19)
 #define KFIBER_IOC_PROCESSORS	_IO(KFIBER_IOC_TYPE, 20)
@@ -529,7 +540,7 @@ struct kfiber_kick {
 };
 
 /**
- * struct kfiber_fibers - READY, ARM, ALLOC, FREE, FORGET: calls on several fibers
+ * struct kfiber_fibers - READY, ARM, ALLOC, FREE, FORGET, INTERRUPT: calls on several fibers
  * @size: sizeof(struct kfiber_fibers)
  * @flags: must be 0
  * @count: how many, 1 to KFIBER_BATCH_MAX; out: how many were done
@@ -545,6 +556,8 @@ struct kfiber_kick {
  * FREE gives back control blocks in state FREE.
  * FORGET ends each fiber's wait for a file, see KFIBER_IOC_FILE. A wake-up that it
  *	sent before has been sent when the call returns, and none comes any more.
+ * INTERRUPT looks whether the system call in which each fiber blocks is to be interrupted, see
+ *	KFIBER_INTERRUPT, which the caller has stored.
  *
  * When some but not all could be done the result is 0 and @count tells.
  */
@@ -604,6 +617,7 @@ struct kfiber_fibers {
  * @pinned: of @workers, those that sleep until their one fiber is runnable
  * @blocked: of @workers, those that have no processor and none of the above: they are
  *	in the kernel elsewhere
+ * @interrupts: times a system call in which a fiber blocked was interrupted
  *
  * When nobody is just about to change them, @stack_pages is @stack_grown less
  * @stack_trimmed and @stack_dropped.
@@ -646,6 +660,7 @@ struct kfiber_stats {
 	__u32 preempted;
 	__u32 pinned;
 	__u32 blocked;
+	__u64 interrupts;
 };
 
 /**

@@ -161,6 +161,14 @@ int kf_call_aside(struct kf_domain *d, uint64_t until)
 	return kf_ioctl(d->fd, KFIBER_IOC_ASIDE, &args);
 }
 
+/* errors: it has ended, or so has the domain */
+void kf_call_interrupt(struct kf_domain *d, kf_fiber_t name)
+{
+	struct kfiber_fibers args = { .count = 1, .fibers = (uintptr_t)&name };
+
+	kf_call_fibers(d, KFIBER_IOC_INTERRUPT, &args);
+}
+
 void kf_call_forget(struct kf_domain *d, kf_fiber_t name)
 {
 	struct kfiber_fibers args = { .count = 1, .fibers = (uintptr_t)&name };

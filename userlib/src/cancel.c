@@ -12,7 +12,7 @@ int kf_cancel(kf_fiber_t fiber)
 		return -ESRCH;
 	if (kf_is_checked() && kf_block(d, fiber))
 		kf_check_release(&kf_block(d, fiber)->word);
-	return kf_tell(d, fiber, KFIBER_CANCELLED);
+	return kf_tell(d, fiber, KFIBER_CANCELLED | KFIBER_INTERRUPT);
 }
 
 int kf_cancelled(void)

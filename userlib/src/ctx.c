@@ -8,7 +8,10 @@
  *   parks                              tells each member to look (kf_tell)
  *
  * Either the look sees err, or the fiber is told after it: see park.c. A fiber that is
- * told for nothing, because it has left meanwhile, looks and waits on.
+ * told for nothing, because it has left meanwhile, looks and waits on. That its system calls
+ * are to be interrupted stays in its word, so it is written there with the latch held,
+ * while the fiber is a member; who leaves, and may have to do with another context, clears
+ * it after that; who enters one that is done writes it itself.
  *
  * The tree is cancelled from above, without recursion, and no two latches are held at
  * once. A context that is taken from its parent's list is in a list of whoever cancels
@@ -19,7 +22,8 @@
  * to get it out of there.
  *
  * A deadline is looked at by whoever wants to know. Nobody has to be told when it comes:
- * a wait of a member ends at the sooner of two.
+ * a wait of a member ends at the sooner of two, and for system calls it is in its block while
+ * it runs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -237,6 +241,7 @@ static void kf_member_link_latched(struct kf_member **first, struct kf_member *m
 /* Return: how many are to be told now. */
 static int kf_ctx_take_members(struct kf_ctx *ctx, kf_fiber_t *names)
 {
+	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
 	struct kf_worker *w = kf_latch(&ctx->queue);
 	struct kf_member *m;
 	int n = 0;
@@ -244,6 +249,8 @@ static int kf_ctx_take_members(struct kf_ctx *ctx, kf_fiber_t *names)
 	while (n < KF_TELL_BATCH && (m = ctx->members)) {
 		kf_member_unlink_latched(m);
 		kf_member_link_latched(&ctx->told, m);
+		if (d)
+			kf_set_interrupt(d, m->fiber);
 		names[n++] = m->fiber;
 	}
 	kf_unlatch(w, &ctx->queue);
@@ -372,6 +379,17 @@ void kf_member_free(struct kf_member *m)
 	free(m);
 }
 
+/*
+ * When the system calls of a running fiber are to end, which has a member. With a clock of the
+ * domain's own it is no time of the kernel's.
+ */
+uint64_t kf_member_deadline(const struct kfiber_fiber_block *self)
+{
+	if (kf_has_test_clock(atomic_load_explicit(&kf_domain, memory_order_relaxed)))
+		return KFIBER_NEVER;
+	return kf_member(self)->ctx->deadline;
+}
+
 /* What the calling fiber was made with, or has made, is to be found by its context. */
 void kf_member_enter(struct kfiber_fiber_block *self, kf_fiber_t name)
 {
@@ -383,7 +401,11 @@ void kf_member_enter(struct kfiber_fiber_block *self, kf_fiber_t name)
 	m->fiber = name;
 	w = kf_latch(&m->ctx->queue);
 	kf_member_link_latched(&m->ctx->members, m);
+	if (atomic_load_explicit(&m->ctx->err, memory_order_relaxed))
+		kf_set_interrupt(atomic_load_explicit(&kf_domain, memory_order_relaxed), name);
 	kf_unlatch(w, &m->ctx->queue);
+	atomic_store_explicit(kf_atomic64(&self->deadline), kf_member_deadline(self),
+			      memory_order_relaxed);
 }
 
 static void kf_member_leave(struct kfiber_fiber_block *f)
@@ -396,6 +418,7 @@ static void kf_member_leave(struct kfiber_fiber_block *f)
 	w = kf_latch(&m->ctx->queue);
 	kf_member_unlink_latched(m);
 	kf_unlatch(w, &m->ctx->queue);
+	atomic_store_explicit(kf_atomic64(&f->deadline), KFIBER_NEVER, memory_order_relaxed);
 	f->value = 0;
 	kf_member_free(m);
 }
@@ -429,6 +452,8 @@ int kf_ctx_set_current(kf_ctx_t *ctx)
 	if (kf_member_create(ctx, self->value ? kf_member(self)->scope : NULL, &m))
 		return -ENOMEM;
 	kf_member_leave(self);
+	/* No context can say any more that its calls are to end. */
+	kf_clear_interrupt(self);
 	self->value = (uintptr_t)m;
 	kf_member_enter(self, kf_self());
 	return 0;

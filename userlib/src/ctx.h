@@ -32,6 +32,7 @@ static inline struct kf_member *kf_member(const struct kfiber_fiber_block *f)
 
 bool kf_ctx_is_done(struct kf_ctx *ctx);
 uint64_t kf_ctx_sooner(struct kf_ctx *ctx, uint64_t deadline);
+uint64_t kf_member_deadline(const struct kfiber_fiber_block *self);
 int kf_member_create(struct kf_ctx *ctx, struct kf_scope *scope, struct kf_member **member);
 void kf_member_enter(struct kfiber_fiber_block *self, kf_fiber_t name);
 void kf_member_end(struct kfiber_fiber_block *f, int result);

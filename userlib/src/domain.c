@@ -369,6 +369,7 @@ static void kf_read_stats(struct kf_domain *d, const struct kfiber_stats *k, str
 	s->pool_pages = k->pool_pages;
 	s->time = k->time;
 	s->preemptions = k->preemptions;
+	s->interrupts = k->interrupts;
 }
 
 int kf_stats(struct kf_stats *stats)

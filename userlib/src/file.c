@@ -314,6 +314,9 @@ static ssize_t kf_file(struct kfiber_file *op, struct kf_ordinary *more, uint64_
 		ret = kf_file_fiber(op, more, deadline);
 	else
 		ret = kf_file_plain(op, more, deadline);
+	/* A call that blocks is interrupted because of that, or by a signal. */
+	if (ret == -EINTR && kf_cancelled())
+		ret = -ECANCELED;
 	if (kf_is_checked()) {
 		kf_check_acquire(&kf_files);
 		if (ret > 0 && !kf_writes(op) && op->buffer)

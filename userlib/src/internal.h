@@ -479,6 +479,8 @@ int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline);
 void kf_wait_masked(struct kf_worker *w, uint64_t awaited);
 int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, uint64_t flag);
 int kf_tell(struct kf_domain *d, kf_fiber_t name, uint64_t flag);
+void kf_set_interrupt(struct kf_domain *d, kf_fiber_t name);
+void kf_clear_interrupt(struct kfiber_fiber_block *self);
 void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
 
 /* pin.c */
@@ -521,6 +523,7 @@ int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset
 int kf_call_file(struct kf_domain *d, struct kfiber_file *args);
 void kf_call_forget(struct kf_domain *d, kf_fiber_t name);
 int kf_call_aside(struct kf_domain *d, uint64_t until);
+void kf_call_interrupt(struct kf_domain *d, kf_fiber_t name);
 
 /* fault.c */
 void kf_faults_begin(void);

@@ -30,6 +30,10 @@
  * run yet is ACTIVE, and TIMEDOUT there would say that nothing came. It returns with
  * it, and the next wait sees CANCELLED, which stays. A context that ends tells its fibers
  * in the same way, without CANCELLED: they look at the context (ctx.c).
+ *
+ * A fiber that is ACTIVE may be in a system call that blocks. Only the module knows, and
+ * what is to be interrupted it is told by INTERRUPT in the word, before it is asked to
+ * look: see its interrupt.c.
  */
 #include <errno.h>
 #include <sched.h>
@@ -106,6 +110,11 @@ static int kf_end_wait(struct kfiber_fiber_block *self, uint64_t awaited)
 	return old & KFIBER_TIMEDOUT && !(old & awaited) ? -ETIMEDOUT : 0;
 }
 
+static void kf_store_deadline(struct kfiber_fiber_block *self, uint64_t deadline)
+{
+	atomic_store_explicit(kf_atomic64(&self->deadline), deadline, memory_order_relaxed);
+}
+
 /*
  * Stores the deadline; the timer that does not look early enough is to be set. @s: for a
  * clock of the domain's own, which is told in the place of the timer
@@ -113,7 +122,7 @@ static int kf_end_wait(struct kfiber_fiber_block *self, uint64_t awaited)
 static void kf_set_deadline(struct kf_worker *w, struct kfiber_fiber_block *self,
 			    struct kf_sleeper *s, uint64_t deadline)
 {
-	atomic_store_explicit(kf_atomic64(&self->deadline), deadline, memory_order_relaxed);
+	kf_store_deadline(self, deadline);
 	if (kf_has_test_clock(w->domain)) {
 		kf_clock_sleep_critical(w, s, deadline);
 		return;
@@ -124,11 +133,12 @@ static void kf_set_deadline(struct kf_worker *w, struct kfiber_fiber_block *self
 		w->arm = kf_name(w->domain, self);
 }
 
+/* While it runs it has one, too: for its system calls. */
 static void kf_clear_deadline(struct kfiber_fiber_block *self, struct kf_sleeper *s)
 {
-	if (kf_has_test_clock(kf_worker_self()->domain))
+	if (s && kf_has_test_clock(kf_worker_self()->domain))
 		kf_clock_leave(s);
-	atomic_store_explicit(kf_atomic64(&self->deadline), KFIBER_NEVER, memory_order_relaxed);
+	kf_store_deadline(self, self->value ? kf_member_deadline(self) : KFIBER_NEVER);
 }
 
 /* One wait. Return: 0, -ETIMEDOUT to look again whether it is over. */
@@ -147,10 +157,14 @@ static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline
 	kf_delay(KF_DELAY_PARKING);
 	if (deadline != KF_FOREVER)
 		kf_set_deadline(w, self, &sleeper, deadline);
+	else if (__builtin_expect(self->value, 0))
+		kf_store_deadline(self, KFIBER_NEVER);
 	kf_switch_critical(w, KF_AFTER_PARK);
 	kf_delay(KF_DELAY_END_WAIT);
 	if (deadline != KF_FOREVER)
 		kf_clear_deadline(self, &sleeper);
+	else if (__builtin_expect(self->value, 0))
+		kf_clear_deadline(self, NULL);
 	return kf_end_wait(self, awaited);
 }
 
@@ -336,7 +350,45 @@ int kf_tell(struct kf_domain *d, kf_fiber_t name, uint64_t flag)
 	kf_delay(KF_DELAY_WOKEN);
 	if (kf_state(old) == KFIBER_PARKED)
 		kf_queue_woken(d, NULL, name, old);
+	else if (kf_state(old) == KFIBER_ACTIVE && (old | flag) & KFIBER_INTERRUPT &&
+		 name != kf_self())
+		kf_call_interrupt(d, name);
 	return 0;
+}
+
+/**
+ * kf_set_interrupt() - have a fiber's system calls end with EINTR from now on
+ * @d: the domain
+ * @name: the fiber; nothing if it has ended
+ *
+ * One that blocks already is for kf_tell().
+ */
+void kf_set_interrupt(struct kf_domain *d, kf_fiber_t name)
+{
+	struct kfiber_fiber_block *f = kf_block(d, name);
+	_Atomic uint64_t *word;
+	uint64_t old;
+
+	if (!f)
+		return;
+	word = kf_atomic64(&f->word);
+	old = atomic_load_explicit(word, memory_order_relaxed);
+	while (kf_word_lives(old, name) &&
+	       !atomic_compare_exchange_weak_explicit(word, &old, old | KFIBER_INTERRUPT,
+						      memory_order_acq_rel, memory_order_relaxed))
+		;
+}
+
+/* The calling fiber's system calls may block again, unless it is cancelled itself. */
+void kf_clear_interrupt(struct kfiber_fiber_block *self)
+{
+	_Atomic uint64_t *word = kf_atomic64(&self->word);
+	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+
+	while (!(old & KFIBER_CANCELLED) &&
+	       !atomic_compare_exchange_weak_explicit(word, &old, old & ~KFIBER_INTERRUPT,
+						      memory_order_acq_rel, memory_order_relaxed))
+		;
 }
 
 int kf_park(uint64_t deadline)

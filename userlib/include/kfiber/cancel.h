@@ -7,7 +7,8 @@
  * to function, cleaning up behind it, as after any other error. A call that need not wait
  * does what it ever does, and one that was given something before it was cancelled (a lock,
  * a value from a channel, a permit) returns with it; then the next wait ends. What
- * computes is left alone, and may ask kf_cancelled().
+ * computes is left alone, and may ask kf_cancelled(). A system call that blocks, or is made
+ * later and begins to, ends with EINTR, as by a signal.
  *
  * Cleanup code that has to wait itself masks this: kf_cancel_disable().
  *
@@ -59,7 +60,7 @@ int kf_cancel(kf_fiber_t fiber);
 int kf_cancelled(void);
 
 /**
- * kf_cancel_disable() - let the calling fiber wait even if it is cancelled
+ * kf_cancel_disable() - let the calling fiber wait, and block, even if it is cancelled
  *
  * For code that must not be cut short: that cleans up, or puts in order again what
  * others use. Nests. What has been cancelled, or is while this lasts, is so afterwards.

@@ -377,6 +377,8 @@ uint64_t kf_after(uint64_t ns);
  * @time: when all this was so; kf_now()'s. The difference of two readings is what
  *	happened in a time
  * @preemptions: times a fiber lost its processor because its slice was over
+ * @interrupts: times a system call was interrupted in which a fiber blocked that was
+ *	cancelled, or whose context's time was up
  */
 struct kf_stats {
 	size_t size;
@@ -411,6 +413,7 @@ struct kf_stats {
 	uint64_t pool_pages;
 	uint64_t time;
 	uint64_t preemptions;
+	uint64_t interrupts;
 };
 
 /**
