@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "parked.h"
 #include "run.h"
 
 static char text[64 << 10];
@@ -178,13 +179,13 @@ static const struct {
 	void *(*fn)(void *arg);
 	const char *says;
 } waits[] = {
-	{ "parks", do_park, "waiting for an unpark" },
-	{ "parks-until", do_park_until, "waiting for an unpark, for at most 3" },
-	{ "sleeps", do_sleep, "waiting for time (sleep), for at most 3" },
+	{ "parks", do_park, "waiting for an unpark, for " },
+	{ "parks-until", do_park_until, " s so far, for at most 3" },
+	{ "sleeps", do_sleep, "waiting for time (sleep), for " },
 	{ "timer", do_timer, "waiting for timer 0x" },
 	{ "context", do_ctx, "waiting for context 0x" },
 	{ "reads-parked", do_kf_read, "waiting for file descriptor " },
-	{ "pinned", do_pin, "waiting for an unpark, pinned to its thread" },
+	{ "pinned", do_pin, " s so far, pinned to its thread" },
 	{ "joins", do_join, "waiting for the end of fiber 0x" },
 	{ "locks", do_lock, "waiting for mutex 0x" },
 	{ "reads-locked", do_rdlock, "waiting for rwlock 0x" },
@@ -272,6 +273,69 @@ static __attribute__((noipa)) int dump_all(void *arg)
 TEST(each_says_what_it_waits_for)
 {
 	ASSERT_EQ(0, run(2, dump_all, NULL));
+}
+
+/* The time that a dump gives @name's wait, in ns; negative: none. */
+static int64_t so_far(const char *name)
+{
+	char quoted[32];
+	const char *line;
+	double s;
+
+	snprintf(quoted, sizeof(quoted), "\"%s\": ", name);
+	line = strstr(text, quoted);
+	line = line ? strstr(line, ", for ") : NULL;
+	return line && sscanf(line, ", for %lf s so far", &s) == 1 ? (int64_t)(s * 1e9) : -1;
+}
+
+#define TICK_MAX (10 * MS)
+
+/* By this time at the earliest, and at the latest that long ago. */
+static int dump_since(void *arg)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .name = "parks" };
+	uint64_t spawned = kf_now(), parked_by;
+	int64_t least, most, said;
+	kf_fiber_t fiber;
+
+	if (kf_spawn(&fiber, &attr, do_park, NULL))
+		return 1;
+	wait_until_parked(fiber);
+	parked_by = kf_now();
+	kf_sleep(50 * MS);
+	least = (int64_t)(kf_now() - parked_by);
+	if (dump())
+		return 2;
+	most = (int64_t)(kf_now() - spawned + TICK_MAX);
+	said = so_far("parks");
+	kf_unpark(fiber);
+	kf_join(fiber, NULL);
+	/* It is printed in whole milliseconds. */
+	return said + (int64_t)MS < least || said > most ? 3 : 0;
+}
+
+/* Time that is made: to the nanosecond. */
+static int dump_since_by_test_clock(void *arg)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .name = "parks" };
+	kf_fiber_t fiber;
+
+	if (kf_spawn(&fiber, &attr, do_park, NULL))
+		return 1;
+	kf_sleep(3600 * 1000 * MS);
+	if (dump())
+		return 2;
+	kf_unpark(fiber);
+	kf_join(fiber, NULL);
+	return so_far("parks") == (int64_t)(3600 * 1000 * MS) ? 0 : 3;
+}
+
+TEST(for_how_long_is_told)
+{
+	struct kf_config config = { .size = sizeof(config), .flags = KF_TEST_CLOCK };
+
+	ASSERT_EQ(0, run(2, dump_since, NULL));
+	ASSERT_EQ(0, kf_run(&config, dump_since_by_test_clock, NULL));
 }
 
 static int dump_badly(void *arg)

@@ -237,8 +237,9 @@ def waits_for(fiber, joined, now):
     if fiber.deadline != NEVER:
         left = "" if now is None else ", %s from now" % seconds(fiber.deadline - now)
         words.append("time %s%s" % (seconds(fiber.deadline), left))
-    if fiber.wait_since:
-        words.append("since %s" % seconds(fiber.wait_since))
+    if fiber.state == PARKED:
+        so_far = "" if now is None else ", %s ago" % seconds(now - fiber.wait_since)
+        words.append("since %s%s" % (seconds(fiber.wait_since), so_far))
     return ", ".join(words) or "a wake-up of the library"
 
 

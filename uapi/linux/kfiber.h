@@ -294,7 +294,8 @@ struct kfiber_worker_block {
  * @link: user space's own: pools, fiber-local values
  * @wait_object: what it waits for: an address, and in the highest byte user space's own
  *	number of what that is; user space writes
- * @wait_since: when that began; user space writes
+ * @wait_since: when it was parked last, CLOCK_MONOTONIC, up to a tick of the kernel's too
+ *	early; user space writes, after PARKING
  * @spawn_site: an address in its spawner; user space writes
  * @name: user space writes; not terminated when all 16 bytes are used
  * @processor: the one it ran on last, a hint; user space writes

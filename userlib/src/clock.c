@@ -62,6 +62,24 @@ uint64_t kf_now(void)
 	return kf_real_now();
 }
 
+/**
+ * kf_since() - what a wait that begins now is stamped with
+ * @d: the domain
+ *
+ * It may be a tick of the kernel's (1 to 10 ms) too early: the coarse clock is a load of
+ * what the kernel has stored there, on every machine; kf_real_now() is a system call
+ * where the CPU's counter is of no use.
+ */
+uint64_t kf_since(const struct kf_domain *d)
+{
+	struct timespec now;
+
+	if (kf_has_test_clock(d))
+		return atomic_load_explicit(&d->clock.now, memory_order_relaxed);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * KF_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
 uint64_t kf_after(uint64_t ns)
 {
 	uint64_t now = kf_now();

@@ -136,6 +136,7 @@ static void kf_dump_wait(struct kf_dump *dump, struct kfiber_fiber_block *f, uin
 {
 	uint64_t object = atomic_load_explicit(kf_atomic64(&f->wait_object), memory_order_relaxed);
 	uint64_t deadline = atomic_load_explicit(kf_atomic64(&f->deadline), memory_order_relaxed);
+	uint64_t since = atomic_load_explicit(kf_atomic64(&f->wait_since), memory_order_relaxed);
 
 	kf_text_add(&dump->text, "waiting for ");
 	if (object)
@@ -144,6 +145,12 @@ static void kf_dump_wait(struct kf_dump *dump, struct kfiber_fiber_block *f, uin
 		kf_text_add(&dump->text, "an unpark");
 	else
 		kf_text_add(&dump->text, deadline == KF_FOREVER ? "a wake-up" : "time (sleep)");
+	/* One that is about to park has not said yet since when. */
+	if (kf_state(word) == KFIBER_PARKED) {
+		kf_text_add(&dump->text, ", for ");
+		kf_text_seconds(&dump->text, since < dump->now ? dump->now - since : 0);
+		kf_text_add(&dump->text, " so far");
+	}
 	if (deadline == KF_FOREVER)
 		return;
 	kf_text_add(&dump->text, ", for at most ");

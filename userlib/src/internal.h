@@ -495,6 +495,7 @@ void kf_clock_leave(struct kf_sleeper *s);
 void kf_clock_jump_critical(struct kf_worker *w);
 uint64_t kf_mix(uint64_t *state);
 uint64_t kf_real_now(void);
+uint64_t kf_since(const struct kf_domain *d);
 
 static inline bool kf_has_test_clock(const struct kf_domain *d)
 {

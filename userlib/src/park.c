@@ -155,6 +155,8 @@ static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline
 		return begun == KF_TAKEN ? 0 : -ETIMEDOUT;
 	}
 	kf_delay(KF_DELAY_PARKING);
+	atomic_store_explicit(kf_atomic64(&self->wait_since), kf_since(w->domain),
+			      memory_order_relaxed);
 	if (deadline != KF_FOREVER)
 		kf_set_deadline(w, self, &sleeper, deadline);
 	else if (__builtin_expect(self->value, 0))

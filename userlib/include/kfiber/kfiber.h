@@ -430,7 +430,7 @@ int kf_stats(struct kf_stats *stats);
  * @fd: where to
  *
  * For people, in no fixed form: each fiber's name, what it does or what it waits for, how
- * long it will wait at most, and where it was spawned. They go on meanwhile.
+ * long it has waited and will wait at most, and where it was spawned. They go on meanwhile.
  *
  * Context: any fiber or plain thread while a domain runs. Not a signal handler: have one
  * wake a fiber that does it.
