@@ -219,7 +219,7 @@ LIBS_boost-fiber := -lboost_fiber -lboost_context
 BENCH_ARGS ?=
 BENCH_MEM ?= 8G
 
-.PHONY: bench bench-programs
+.PHONY: bench bench-programs instructions
 bench-programs: $(addprefix build/bench/,$(bench_peers))
 
 bench: ## Measure against others, in a virtual machine
@@ -231,6 +231,9 @@ bench: ## Measure against others, in a virtual machine
 	tools/vm --mem 2G --icount --timeout 3600 -- bench/run --instructions $(BENCH_ARGS) \
 		build/bench/out/instructions.json
 	@bench/report build/bench/out/time.json build/bench/out/instructions.json
+
+instructions: ## Write the table that `make check` compares the hot paths with
+	bench/count --update $(KERNELS)
 
 build/bench/obj/%.c.o: bench/%.c Makefile
 	@mkdir -p $(@D)

@@ -7,6 +7,7 @@ static const struct bench_work works[] = {
 	{ "parked", bench_parked },
 	{ "blocking", bench_blocking },
 	{ "sleeping", bench_sleeping },
+	{ "paths", bench_paths },
 	{ 0 }
 };
 

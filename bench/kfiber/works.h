@@ -24,5 +24,6 @@ void bench_deep(void);
 void bench_parked(void);
 void bench_blocking(void);
 void bench_sleeping(void);
+void bench_paths(void);
 
 #endif /* BENCH_KFIBER_WORKS_H */
