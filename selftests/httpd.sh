@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Tests examples/httpd from outside, by curl and by raw requests. TAP 13.
 #
+# Arguments name the tests to run; without, it is all of them.
+#
 # HTTPD names the program; without it the one beside this script is used, as
 # kselftest installs it, or else the one in build/. Most requests are made by
 # bash itself: a process is a matter of seconds on an emulated CPU.
@@ -17,6 +19,7 @@ cgroup=/sys/fs/cgroup/kfiber-httpd
 server_pid='' server_out='' server_port=''
 strict_pid='' strict_out='' strict_port=''
 small_pid='' small_out='' small_port=''
+other_pid='' other_out='' other_port=''
 # Runs the server; makes it a member of the cgroup when there is to be one.
 launcher=()
 cr=$'\r'
@@ -32,13 +35,17 @@ tests=(
 	range_multiple range_too_much if_range
 	etag_matches etag_list etag_differs modified_since date_forms if_match
 	not_found no_way_out links_inside fifo_refused
-	method_not_allowed method_unknown bodies_end_connection
+	method_not_allowed method_unknown bodies_refused
+	bodies_are_skipped bodies_limited
 	bad_requests old_and_new_versions host_required
 	long_header long_target many_headers
 	keep_alive keep_alive_http10 close_http10 connection_close pipelined
 	byte_by_byte half_closed parallel
-	stalled_request idle_connection connection_limit access_log sigint
+	stalled_request stalled_body stalled_reader idle_connection connection_limit access_log
+	sigint
+	limit_of_three ipv6 burning
 	shed_at_stack_limit shed_in_cgroup file_cache_is_no_pressure
+	idle_costs_no_thread grace_is_over
 	version_and_usage sigterm_idle sigterm_grace
 )
 
@@ -46,7 +53,7 @@ cleanup()
 {
 	local pid
 
-	for pid in $server_pid $strict_pid $small_pid; do
+	for pid in $server_pid $strict_pid $small_pid $other_pid; do
 		kill -KILL "$pid" 2>/dev/null
 	done
 	remove_cgroup
@@ -94,6 +101,8 @@ make_tree()
 	ln -s .. up
 	mkfifo fifo
 	head -c 300000 /dev/urandom > big
+	# More than the buffers of two sockets.
+	truncate -s 64M huge
 	touch -d '2020-02-02 02:02:02 UTC' ten.txt
 }
 
@@ -117,7 +126,7 @@ start_server()
 
 connect()
 {
-	exec {sock}<>"/dev/tcp/127.0.0.1/$port"
+	exec {sock}<>"/dev/tcp/$host/$port"
 }
 
 disconnect()
@@ -151,8 +160,8 @@ split_reply()
 	[[ $head =~ ^HTTP/1\.1\ ([0-9]+)\  ]] && status=${BASH_REMATCH[1]}
 }
 
-# Sets status, head and body from one answer, by its Content-Length.
-hear_one()
+# Sets status and head, and leaves the body where it is.
+hear_head()
 {
 	local line text=
 
@@ -161,7 +170,13 @@ hear_one()
 		[[ $line == "$cr" ]] && break
 	done
 	split_reply "$text"
-	[[ ! $text =~ Content-Length:\ ([0-9]+) ]] || ((BASH_REMATCH[1] == 0)) ||
+}
+
+# Sets status, head and body from one answer, by its Content-Length.
+hear_one()
+{
+	hear_head
+	[[ ! $head =~ Content-Length:\ ([0-9]+) ]] || ((BASH_REMATCH[1] == 0)) ||
 		IFS= read -r -N "${BASH_REMATCH[1]}" -t "$patience" -u "$sock" body
 }
 
@@ -612,18 +627,53 @@ method_unknown()
 	want_status 501
 }
 
-# What follows a body that is not read must never be taken for a request.
-bodies_end_connection()
+# A body must never be taken for a request, nor the request after it for a body.
+bodies_are_skipped()
 {
 	local inner='GET /ten.txt HTTP/1.1\r\nHost: a\r\n\r\n'
+	local after='GET /site/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+	local chunks='5\r\nGET /\r\n1;x=y\r\n \r\n0\r\nTrailer: 1\r\n\r\n'
 
-	raw "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 34\r\n\r\n$inner"
+	raw "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 34\r\n\r\n$inner$after"
 	want_status 405
-	want_header 'Connection: close'
+	want_no_header Connection
 	[[ $reply != *0123456789* ]] || complain 'a body was taken for a request'
-	raw 'GET /ten.txt HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
+	[[ $reply == *'a page'$'\n' ]] || complain "the request after a body: $reply"
+	raw "GET /ten.txt HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n$chunks$after"
+	want_status 200
+	[[ $reply == *0123456789HTTP*'a page'$'\n' ]] || complain "after chunks: $reply"
+}
+
+bodies_limited()
+{
+	local big
+
+	raw 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n'
+	want_status 413
+	want_header 'Connection: close'
+	raw 'GET /ten.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n'
 	want_status 200
 	want_header 'Connection: close'
+	big=$tmp/body
+	head -c 1048577 /dev/zero > "$big"
+	[[ $(curl -sS -m "$patience" -o /dev/null -w '%{http_code} %{num_connects} ' -H Expect: \
+		--data-binary "@$big" "$url/[1-2]") == '413 1 413 1 ' ]] || complain 'not refused'
+	# GET: curl stops sending when it is told that there is an error.
+	head -c 1048576 /dev/zero > "$big"
+	[[ $(curl -sS -m "$patience" -o /dev/null -w '%{http_code} %{num_connects} ' -H Expect: \
+		-X GET --data-binary "@$big" "$url/ten.txt?[1-2]") == '200 1 200 0 ' ]] ||
+		complain 'not skipped'
+	# A chunked one is cut off, so the connection does not serve again.
+	head -c 4194304 /dev/zero > "$big"
+	[[ $(curl -sS -m "$patience" -o /dev/null -w '%{http_code} %{num_connects} ' -H Expect: \
+		-H 'Transfer-Encoding: chunked' -X GET --data-binary "@$big" \
+		"$url/ten.txt?[1-2]" 2>/dev/null) == '200 1 200 1 ' ]] ||
+		complain 'chunks went on for ever'
+	rm "$big"
+}
+
+bodies_refused()
+{
 	raw 'GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n'
 	want_status 400
 	raw 'GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n'
@@ -812,6 +862,36 @@ stalled_request()
 	want_header 'Connection: close'
 }
 
+# It was answered, and its connection is closed.
+stalled_body()
+{
+	local port=$strict_port
+
+	ask_until_200
+	raw 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345'
+	want_status 405
+	want_no_header Connection
+}
+
+# Who reads nothing has its connection, the only one, for as long as --send-time says.
+stalled_reader()
+{
+	local port=$strict_port reader got
+
+	ask_until_200
+	connect
+	reader=$sock
+	say 'GET /huge HTTP/1.1\r\nHost: a\r\n\r\n'
+	IFS= read -r -N 1 -t "$patience" -u "$reader" got
+	[[ $got == H ]] || complain "no answer: $got"
+	ask 'GET /ten.txt'
+	want_status 503
+	ask_until_200
+	got=$(cat <&"$reader" 2>/dev/null | wc -c)
+	((got < 67108864)) || complain 'it was sent all the same'
+	exec {reader}>&-
+}
+
 idle_connection()
 {
 	local port=$strict_port
@@ -843,7 +923,9 @@ connection_limit()
 # The server learns of a closed connection some time after it was closed.
 ask_until_200()
 {
-	for ((tries = 0; tries < 1000; tries++)); do
+	local end=$((SECONDS + patience))
+
+	while ((SECONDS < end)); do
 		ask 'GET /ten.txt'
 		[[ $status == 200 ]] && return
 	done
@@ -887,7 +969,7 @@ remove_cgroup()
 
 start_small()
 {
-	start_server small --idle 600 --max-connections 100000 "$@"
+	start_server small --idle 600 --head-time 600 --max-connections 100000 "$@"
 	port=$small_port
 }
 
@@ -1020,6 +1102,152 @@ sigint()
 	strict_pid=
 }
 
+# --- further servers, each with options of its own ----------------------------
+
+start_other()
+{
+	start_server other "$@"
+	port=$other_port
+}
+
+# Sets text to what it said.
+end_other()
+{
+	kill -TERM "$other_pid"
+	wait "$other_pid" || complain "ended with status $?"
+	other_pid=
+	text=
+	IFS= read -r -d '' -t "$patience" -u "$other_out" text
+	[[ $text =~ errors\ +0$'\n' ]] || complain "it counted errors: $text"
+}
+
+# want_count NAME PATTERN: how its counter begins
+want_count()
+{
+	local line="(^|"$'\n'")$1 +$2"
+
+	[[ $text =~ $line ]] || complain "wanted $1 to be $2: $text"
+}
+
+# hold N: connections that have had an answer
+hold()
+{
+	held=()
+	while ((${#held[@]} < $1)); do
+		connect
+		held+=("$sock")
+		say 'GET /ten.txt HTTP/1.1\r\nHost: a\r\n\r\n'
+		hear_one
+		want_status 200
+	done
+}
+
+let_go()
+{
+	for sock in "${held[@]}"; do
+		disconnect
+	done
+}
+
+limit_of_three()
+{
+	local port text
+
+	start_other --max-connections 3
+	for _ in 1 2; do
+		hold 3
+		ask 'GET /ten.txt'
+		want_status 503
+		sock=${held[1]}
+		disconnect
+		unset 'held[1]'
+		ask_until_200
+		let_go
+		ask_until_200
+		ask_until_200
+		ask_until_200
+		held=()
+	done
+	end_other
+	want_count refused '[1-9]'
+}
+
+ipv6()
+{
+	local port=$server_port text host=::1 line form='^::1 - - .*"GET /ten.txt HTTP/1.1" 200 10$'
+
+	[[ -e /proc/net/if_inet6 ]] || skip 'no IPv6' || return 0
+	ask 'GET /ten.txt'
+	want_status 200
+	start_other --bind ::1 --verbose
+	ask 'GET /ten.txt'
+	want_status 200
+	IFS= read -r -t "$patience" -u "$other_out" line
+	[[ $line =~ $form ]] || complain "the log says: $line"
+	(host=127.0.0.1; connect) 2>/dev/null && complain 'it listens for IPv4 as well'
+	end_other
+}
+
+# The others are served meanwhile, and it ends with the grace period.
+burning()
+{
+	local port=$server_port text sock burner
+
+	ask 'GET /burn?ms=1'
+	want_status 404
+	start_other --burn --grace 0 --processors 1
+	ask 'GET /burn?ms=20'
+	want_status 200
+	want_in_body '20 ms: '
+	ask 'GET /burn?ms=1x'
+	want_status 400
+	connect
+	burner=$sock
+	say 'GET /burn?ms=10000 HTTP/1.1\r\nHost: a\r\n\r\n'
+	ask 'GET /ten.txt'
+	want_status 200
+	IFS= read -r -t 0 -u "$burner" && complain 'it has not computed for long'
+	end_other
+	exec {burner}>&-
+}
+
+# Half of a request each; and 16 threads are far fewer than 300.
+idle_costs_no_thread()
+{
+	local port text
+
+	start_other --head-time 600
+	held=()
+	while ((${#held[@]} < 300)); do
+		connect
+		held+=("$sock")
+		say 'GET /ten.txt HTTP/1.1\r\n'
+	done
+	release_held
+	end_other
+	[[ $text =~ workers_peak\ +([0-9]+) ]] || complain "no number of threads: $text"
+	((BASH_REMATCH[1] <= 16)) || complain "threads: ${BASH_REMATCH[1]}"
+}
+
+# One does not send the rest, the other does not read.
+grace_is_over()
+{
+	local port text before=$SECONDS
+
+	start_other --head-time 600 --send-time 600 --grace 1
+	hold 2
+	sock=${held[0]}
+	say 'GET /ten.txt HTTP/1.1\r\n'
+	sock=${held[1]}
+	say 'GET /huge HTTP/1.1\r\nHost: a\r\n\r\n'
+	hear_head
+	want_status 200
+	end_other
+	((SECONDS - before < 300)) || complain 'it waited for them'
+	want_count aborted 1
+	let_go
+}
+
 # --- the end -----------------------------------------------------------------
 
 version_and_usage()
@@ -1082,13 +1310,16 @@ main()
 		echo '1..0 # SKIP the module is not loaded'
 		exit 0
 	fi
+	(($# == 0)) || tests=("$@")
 	echo "1..${#tests[@]}"
 	[[ -x $httpd ]] || bail "$httpd is not there: make it, or set HTTPD"
 	httpd=$(cd "$(dirname "$httpd")" && pwd)/${httpd##*/}
 	trap cleanup EXIT
 	make_tree
-	start_server server
-	start_server strict --idle 1 --max-connections 1 --verbose
+	start_server server --head-time 600
+	start_server strict --idle 1 --head-time 1 --body-time 1 --send-time 1 \
+		--max-connections 1 --verbose
+	host=127.0.0.1
 	port=$server_port
 	url=http://127.0.0.1:$port
 	bad=0
@@ -1104,4 +1335,4 @@ main()
 	exit $bad
 }
 
-main
+main "$@"

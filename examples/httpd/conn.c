@@ -4,22 +4,13 @@
 #include <kfiber/kfiber.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "httpd.h"
 
-#define NSEC_PER_SEC	1000000000ull
 #define LINGER_SECONDS	2
 /* Of stack, for any request: what a directory's listing takes, and some. */
 #define STACK_NEEDED	(32 * 1024)
-
-static void set_timeout(int fd, int option, unsigned int seconds)
-{
-	const struct timeval time = { .tv_sec = seconds };
-
-	setsockopt(fd, SOL_SOCKET, option, &time, sizeof(time));
-}
 
 static void conn_init(struct conn *conn, int fd)
 {
@@ -29,19 +20,15 @@ static void conn_init(struct conn *conn, int fd)
 	conn->linger = false;
 	conn->have = 0;
 	conn->peer[0] = '\0';
-	set_timeout(fd, SO_RCVTIMEO, options.idle_seconds);
-	set_timeout(fd, SO_SNDTIMEO, options.idle_seconds);
 	if (options.verbose)
 		log_peer(conn);
 }
 
-static ssize_t receive_some(struct conn *conn)
+static ssize_t receive_some(struct conn *conn, uint64_t deadline)
 {
-	ssize_t n;
+	ssize_t n = kf_recv(conn->fd, conn->head + conn->have, sizeof(conn->head) - conn->have, 0,
+			    deadline);
 
-	do {
-		n = recv(conn->fd, conn->head + conn->have, sizeof(conn->head) - conn->have, 0);
-	} while (n < 0 && errno == EINTR);
 	if (n > 0)
 		conn->have += n;
 	return n;
@@ -58,7 +45,7 @@ static bool wait_for_request(struct conn *conn)
 
 	atomic_store(&conn->idle, true);
 	if (!server_stopping())
-		n = receive_some(conn);
+		n = receive_some(conn, seconds_from_now(options.idle_seconds));
 	atomic_store(&conn->idle, false);
 	return n > 0;
 }
@@ -75,7 +62,7 @@ static bool receive_request(struct conn *conn, struct request *req)
 
 	if (!conn->have && !wait_for_request(conn))
 		return false;
-	deadline = kf_after(options.idle_seconds * NSEC_PER_SEC);
+	deadline = seconds_from_now(options.head_seconds);
 	while (!request_feed(req, conn->head, conn->have, conn->have - fed)) {
 		ssize_t n;
 
@@ -84,15 +71,13 @@ static bool receive_request(struct conn *conn, struct request *req)
 			req->status = request_too_long(req);
 			return true;
 		}
-		n = receive_some(conn);
-		if (n < 0 && errno != EAGAIN)
-			return false;
-		if (!n)
-			return false;
-		if (n < 0 || kf_now() >= deadline) {
+		n = receive_some(conn, deadline);
+		if (n == -ETIMEDOUT || (n > 0 && kf_now() >= deadline)) {
 			req->status = 408;
 			return true;
 		}
+		if (n <= 0)
+			return false;
 	}
 	return true;
 }
@@ -105,8 +90,10 @@ static void answer(struct reply *reply)
 		reply_error(reply, req->status, "");
 	else if (reply->shed)
 		reply_error(reply, 503, "Retry-After: 1\r\n");
-	else if (req->parser.method != HTTP_GET && req->parser.method != HTTP_HEAD)
+	else if (!request_method_known(req))
 		reply_error(reply, 405, "Allow: GET, HEAD\r\n");
+	else if (options.burn && burn_wanted(req))
+		burn_serve(reply);
 	else
 		file_serve(reply);
 }
@@ -151,6 +138,8 @@ static void serve_requests(struct conn *conn)
 		if (!serve_request(conn, &req))
 			break;
 		consume(conn, req.head_len);
+		if (req.has_body && !body_skip(conn, &req))
+			break;
 	}
 	conn->linger = !conn->broken && !client_is_done(conn, &req);
 }
@@ -161,11 +150,11 @@ static void serve_requests(struct conn *conn)
  */
 static void linger(struct conn *conn)
 {
-	uint64_t deadline = kf_after(LINGER_SECONDS * NSEC_PER_SEC);
+	uint64_t deadline = seconds_from_now(LINGER_SECONDS);
 
 	shutdown(conn->fd, SHUT_WR);
-	set_timeout(conn->fd, SO_RCVTIMEO, 1);
-	while (recv(conn->fd, conn->head, sizeof(conn->head), 0) > 0 && kf_now() < deadline)
+	while (kf_recv(conn->fd, conn->head, sizeof(conn->head), 0, deadline) > 0 &&
+	       kf_now() < deadline)
 		;
 }
 
@@ -180,6 +169,7 @@ static void run_connection(int fd)
 		linger(&conn);
 	server_remove(&conn);
 	close(fd);
+	server_uncount();
 }
 
 /*

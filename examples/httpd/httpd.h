@@ -2,23 +2,32 @@
 /*
  * httpd: a static file server with one fiber for each connection.
  *
- *	main.c		options, signals, start and end
+ *	main.c		options, start and end
  *	server.c	listening, accepting, the live connections, stopping
+ *	signals.c	what SIGINT and SIGTERM do
  *	conn.c		one connection: requests in, one after the other
  *	shed.c		who is sent away when memory runs short
  *	request.c	a request's head: parsing, checking, the path it names
+ *	body.c		a request's body, which is skipped
  *	response.c	heads, error pages, redirects; everything that is sent
  *	file.c		what a path stands for: files, parts of files, directories
  *	range.c		the Range header
  *	conditional.c	ETag, Last-Modified and the headers that test them
  *	listing.c	the page for a directory without an index.html
+ *	burn.c		an answer that takes time to compute, for measurements
  *	mime.c		content types by file name
  *	uri.c		percent-encoding
  *	log.c		the access log
  *	stats.c		counters
  *
- * All of it is written as if every connection had a thread: read, write and
- * sendfile block, and buffers are local variables.
+ * All of it is written as if every connection had a thread: calls wait, and
+ * buffers are local variables. Sockets are waited for parked, each time with a
+ * deadline; files are read by the ordinary calls, which block. So a client, or ten
+ * thousand of them, can hold up neither a thread nor, for longer than the options
+ * say, a connection.
+ *
+ * The fibers of connections are under one context. When the server has to end it
+ * lets them finish, and cancels the context when its patience is over.
  */
 #ifndef HTTPD_H
 #define HTTPD_H
@@ -43,6 +52,9 @@
 #define REPLY_MAX	3072
 #define HTTP_DATE_SIZE	32
 
+#define NSEC_PER_SEC	1000000000ull
+#define NSEC_PER_MSEC	1000000ull
+
 /**
  * struct options - what the command line said; constant once main() has parsed it
  * @root: directory that is served
@@ -52,7 +64,13 @@
  * @stack_kib: KiB that all stacks may have together; 0: no limit
  * @shed_at: percent of a memory limit; who comes when it is used is answered 503
  * @max_connections: more than these are answered 503
- * @idle_seconds: how long a peer may keep a connection waiting
+ * @max_body: bytes that a request's body may take on the wire
+ * @idle_seconds: how long a connection may have no request
+ * @head_seconds: how long a request's head may take, from its first byte to its last
+ * @body_seconds: how long its body may take
+ * @send_seconds: how long a client may take to accept the next part of an answer
+ * @grace_seconds: how long open connections may go on when the server is to end
+ * @burn: /burn is there
  * @verbose: write the access log
  */
 struct options {
@@ -63,7 +81,13 @@ struct options {
 	unsigned int stack_kib;
 	unsigned int shed_at;
 	unsigned int max_connections;
+	unsigned int max_body;
 	unsigned int idle_seconds;
+	unsigned int head_seconds;
+	unsigned int body_seconds;
+	unsigned int send_seconds;
+	unsigned int grace_seconds;
+	bool burn;
 	bool verbose;
 };
 
@@ -119,7 +143,8 @@ struct header {
 /**
  * struct conn - one connection; lives on its fiber's stack
  * @link: in the server's list, under its lock
- * @fd: the socket; closed by the fiber only, after it has left the list
+ * @fd: the socket, O_NONBLOCK for sendfile(); closed by the fiber only, after it has
+ *	left the list
  * @idle: between two requests: written by the fiber, read by whoever stops the server
  * @broken: sending failed, nothing more can be said
  * @linger: the peer may be sending still
@@ -146,7 +171,9 @@ struct conn {
  * @status: 0, or the error that ends the connection
  * @head_len: bytes up to and including the empty line; 0: not complete
  * @keep_alive: the client wants it
- * @has_body: which is never read: the connection ends after the answer
+ * @has_body: it is skipped after the answer
+ * @wants_continue: the client holds its body back until it is told to send it. It is
+ *	never told: the connection ends after the answer
  * @nr_headers: used part of @headers
  * @headers: point into the connection's buffer
  * @path: decoded, relative to the root; "" is the root
@@ -159,6 +186,7 @@ struct request {
 	size_t head_len;
 	bool keep_alive;
 	bool has_body;
+	bool wants_continue;
 	unsigned int nr_headers;
 	struct header headers[HEADERS_MAX];
 	char path[PATH_MAX];
@@ -204,11 +232,17 @@ struct validators {
 int server_listen(void);
 int server_main(void *arg);
 void server_stop(void);
+uint64_t seconds_from_now(unsigned int seconds);
 bool server_stopping(void);
 void server_add(struct conn *conn);
 void server_remove(struct conn *conn);
 void server_uncount(void);
 void server_close_idle(void);
+
+/* signals.c */
+int signals_block(void);
+int signals_start(void);
+void signals_stop(void);
 
 /* conn.c */
 void *conn_main(void *fd);
@@ -223,9 +257,13 @@ void shed_connection(int fd);
 void request_init(struct request *req);
 bool request_feed(struct request *req, const char *head, size_t have, size_t fresh);
 int request_too_long(const struct request *req);
+bool request_method_known(const struct request *req);
 const struct header *request_next_header(const struct request *req, const char *name,
 					 const struct header *after);
 const struct header *request_header(const struct request *req, const char *name);
+
+/* body.c */
+bool body_skip(struct conn *conn, struct request *req);
 
 /* response.c */
 void reply_init(struct reply *reply, struct conn *conn, const struct request *req);
@@ -253,6 +291,10 @@ bool conditional_if_range(const struct request *req, const struct validators *va
 
 /* listing.c */
 char *listing_make(int dirfd, const char *path, size_t *len);
+
+/* burn.c */
+bool burn_wanted(const struct request *req);
+void burn_serve(struct reply *reply);
 
 /* mime.c */
 void mime_load(void);

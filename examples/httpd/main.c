@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Options, signals, start and end. */
+/* Options, start and end. */
 #include <argp.h>
 #include <errno.h>
 #include <kfiber/kfiber.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "httpd.h"
 
 #define MAX_PROCESSORS	4096
 #define MAX_CONNECTIONS	1000000
 #define MAX_STACK_KIB	(1u << 30)
+#define MAX_BODY	(1u << 30)
 /* A day: longer than any time-out that means something. */
-#define MAX_IDLE	86400
+#define MAX_SECONDS	86400
+
+/* Options without a letter. */
+enum {
+	KEY_MAX_BODY = 256,
+	KEY_HEAD_TIME,
+	KEY_BODY_TIME,
+	KEY_SEND_TIME,
+	KEY_BURN,
+};
 
 const char *argp_program_version = "httpd (kfiber) 0.1";
 
@@ -25,7 +32,12 @@ struct options options = {
 	.root = ".",
 	.port = 8080,
 	.max_connections = 1024,
+	.max_body = 1 << 20,
 	.idle_seconds = 30,
+	.head_seconds = 10,
+	.body_seconds = 30,
+	.send_seconds = 30,
+	.grace_seconds = 5,
 	.shed_at = KF_WATCH_DEFAULT,
 };
 
@@ -38,7 +50,18 @@ static const struct argp_option argp_options[] = {
 	{ "stack-memory", 'm', "KIB", 0, "Let all stacks have KIB together (default: no limit)", 0 },
 	{ "shed-at", 's', "PERCENT", 0,
 	  "Answer 503 while a memory limit is used to PERCENT (default: 85)", 0 },
+	{ "max-body", KEY_MAX_BODY, "BYTES", 0,
+	  "Answer 413 to requests with a body above BYTES (default: 1048576)", 0 },
 	{ "idle", 'i', "SECONDS", 0, "Close connections idle for so long (default: 30)", 0 },
+	{ "head-time", KEY_HEAD_TIME, "SECONDS", 0,
+	  "Answer 408 when a request's head takes longer (default: 10)", 0 },
+	{ "body-time", KEY_BODY_TIME, "SECONDS", 0,
+	  "Close connections whose request's body takes longer (default: 30)", 0 },
+	{ "send-time", KEY_SEND_TIME, "SECONDS", 0,
+	  "Close connections that take longer for 64 KiB of an answer (default: 30)", 0 },
+	{ "grace", 'g', "SECONDS", 0,
+	  "Let open connections finish for so long at the end (default: 5)", 0 },
+	{ "burn", KEY_BURN, NULL, 0, "Answer /burn?ms=N after computing for N ms", 0 },
 	{ "verbose", 'v', NULL, 0, "Write an access log to stdout, in common log format", 0 },
 	{ 0 }
 };
@@ -81,7 +104,25 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options.shed_at = parse_number(state, arg, 1, 100);
 		return 0;
 	case 'i':
-		options.idle_seconds = parse_number(state, arg, 1, MAX_IDLE);
+		options.idle_seconds = parse_number(state, arg, 1, MAX_SECONDS);
+		return 0;
+	case KEY_MAX_BODY:
+		options.max_body = parse_number(state, arg, 0, MAX_BODY);
+		return 0;
+	case KEY_HEAD_TIME:
+		options.head_seconds = parse_number(state, arg, 1, MAX_SECONDS);
+		return 0;
+	case KEY_BODY_TIME:
+		options.body_seconds = parse_number(state, arg, 1, MAX_SECONDS);
+		return 0;
+	case KEY_SEND_TIME:
+		options.send_seconds = parse_number(state, arg, 1, MAX_SECONDS);
+		return 0;
+	case 'g':
+		options.grace_seconds = parse_number(state, arg, 0, MAX_SECONDS);
+		return 0;
+	case KEY_BURN:
+		options.burn = true;
 		return 0;
 	case 'v':
 		options.verbose = true;
@@ -95,44 +136,10 @@ static const struct argp argp = {
 	.options = argp_options,
 	.parser = parse_option,
 	.doc = "Serve files by HTTP, with one fiber for each connection."
-	       "\vSIGINT and SIGTERM let the open connections finish, for 5 seconds at most, "
-	       "and print the counters. A second one ends the server at once.",
+	       "\vSIGINT and SIGTERM let requests that have begun finish, for the time that "
+	       "--grace gives, cancel what is left, and print the counters. A second one "
+	       "ends the server at once.",
 };
-
-static void *wait_for_signals(void *arg)
-{
-	const sigset_t *set = arg;
-	int sig;
-
-	sigwait(set, &sig);
-	server_stop();
-	sigwait(set, &sig);
-	_exit(EXIT_FAILURE);
-}
-
-/*
- * Every thread made after this inherits the mask, workers included, so that
- * only the waiting thread ever takes these signals and no call is interrupted.
- */
-static int start_signal_thread(void)
-{
-	static sigset_t set;
-	pthread_t thread;
-	int err;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	err = pthread_sigmask(SIG_BLOCK, &set, NULL);
-	if (err)
-		return -err;
-	err = pthread_create(&thread, NULL, wait_for_signals, &set);
-	if (err)
-		return -err;
-	pthread_detach(thread);
-	return 0;
-}
 
 /* A connection takes up to two descriptors; the soft limit is often 1024. */
 static void raise_file_limit(void)
@@ -166,7 +173,7 @@ int main(int argc, char **argv)
 	ret = server_listen();
 	if (ret)
 		return fail("cannot listen", ret);
-	ret = start_signal_thread();
+	ret = signals_block();
 	if (ret)
 		return fail("cannot wait for signals", ret);
 	mime_load();

@@ -15,6 +15,7 @@ void request_init(struct request *req)
 	req->head_len = 0;
 	req->keep_alive = false;
 	req->has_body = false;
+	req->wants_continue = false;
 	req->nr_headers = 0;
 	req->path[0] = '\0';
 }
@@ -62,7 +63,7 @@ static int on_header_value(http_parser *parser, const char *at, size_t len)
 	return !slice_extend(&req->headers[req->nr_headers - 1].value, at, len);
 }
 
-/* The bodies of requests are of no use here, so the parser never gets to see one. */
+/* A request is answered before its body is looked at: see body.c. */
 static int on_headers_complete(http_parser *parser)
 {
 	http_parser_pause(parser, 1);
@@ -200,9 +201,26 @@ static int split_target(struct request *req)
 	return uri_decode(path, req->path, sizeof(req->path)) ? 0 : 400;
 }
 
+bool request_method_known(const struct request *req)
+{
+	return req->parser.method == HTTP_GET || req->parser.method == HTTP_HEAD;
+}
+
+/* Of a chunked body the length is not known yet: body_skip() sees to that. */
+static int check_body(struct request *req)
+{
+	uint64_t length = req->parser.content_length;
+	bool has_length = length && length != ULLONG_MAX;
+
+	req->has_body = request_header(req, "Transfer-Encoding") || has_length;
+	req->wants_continue = req->has_body && request_header(req, "Expect");
+	return has_length && length > options.max_body ? 413 : 0;
+}
+
 static int check_head(struct request *req)
 {
 	const http_parser *parser = &req->parser;
+	int status;
 
 	if (parser->http_major != 1)
 		return 505;
@@ -210,10 +228,9 @@ static int check_head(struct request *req)
 		return 400;
 	trim_header_values(req);
 	req->keep_alive = http_should_keep_alive(parser);
-	req->has_body = request_header(req, "Transfer-Encoding") ||
-			(parser->content_length && parser->content_length != ULLONG_MAX);
-	if (parser->method != HTTP_GET && parser->method != HTTP_HEAD)
-		return 0;
+	status = check_body(req);
+	if (status || !request_method_known(req))
+		return status;
 	return split_target(req);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Heads, error pages, redirects; everything that is sent. */
 #include <errno.h>
+#include <kfiber/kfiber.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +15,8 @@
 /* The kernel moves at most this much in a call. */
 #define SENDFILE_MAX	0x7ffff000
 #define COPY_SIZE	8192
+/* Who does not take this much in the time for sending does not want the answer. */
+#define SEND_UNIT	65536
 
 static const char *reason(int status)
 {
@@ -27,6 +31,7 @@ static const char *reason(int status)
 	case 405: return "Method Not Allowed";
 	case 408: return "Request Timeout";
 	case 412: return "Precondition Failed";
+	case 413: return "Content Too Large";
 	case 414: return "URI Too Long";
 	case 416: return "Range Not Satisfiable";
 	case 431: return "Request Header Fields Too Large";
@@ -42,7 +47,7 @@ void reply_init(struct reply *reply, struct conn *conn, const struct request *re
 	reply->conn = conn;
 	reply->req = req;
 	reply->shed = shed_now();
-	reply->keep = !req->status && req->keep_alive && !req->has_body && !reply->shed &&
+	reply->keep = !req->status && req->keep_alive && !req->wants_continue && !reply->shed &&
 		      !server_stopping();
 	reply->head_only = req->head_len && req->parser.method == HTTP_HEAD;
 	reply->overflow = false;
@@ -95,11 +100,13 @@ void reply_end(struct reply *reply, off_t length)
 	reply_add(reply, "\r\n");
 }
 
+/* ECANCELED: it was still not done with the answer when the grace period was over. */
 static bool is_peers_doing(int err)
 {
-	return err == EPIPE || err == ECONNRESET || err == ETIMEDOUT || err == EAGAIN;
+	return err == -EPIPE || err == -ECONNRESET || err == -ETIMEDOUT || err == -ECANCELED;
 }
 
+/* @err: negative */
 static bool sending_failed(struct reply *reply, int err)
 {
 	count(is_peers_doing(err) ? &counters.aborted : &counters.errors, 1);
@@ -113,15 +120,18 @@ bool reply_send(struct reply *reply, const void *data, size_t len, int flags)
 	const char *at = data;
 
 	while (len) {
-		ssize_t n = send(reply->conn->fd, at, len, MSG_NOSIGNAL | flags);
+		size_t unit = len < SEND_UNIT ? len : SEND_UNIT;
+		ssize_t n = kf_send(reply->conn->fd, at, unit,
+				    MSG_NOSIGNAL | flags | (unit < len ? MSG_MORE : 0),
+				    seconds_from_now(options.send_seconds));
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return sending_failed(reply, errno);
+			return sending_failed(reply, (int)n);
 		count(&counters.bytes, n);
-		at += n;
-		len -= n;
+		if ((size_t)n < unit)
+			return sending_failed(reply, -ETIMEDOUT);
+		at += unit;
+		len -= unit;
 	}
 	return true;
 }
@@ -138,7 +148,7 @@ static bool copy_file(struct reply *reply, int fd, off_t start, off_t left)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return sending_failed(reply, n ? EIO : ENODATA);
+			return sending_failed(reply, n ? -EIO : -ENODATA);
 		start += n;
 		left -= n;
 		if (!reply_send(reply, buf, n, left ? MSG_MORE : 0))
@@ -148,25 +158,59 @@ static bool copy_file(struct reply *reply, int fd, off_t start, off_t left)
 	return true;
 }
 
+/* Returns 0 or why not. */
+static int wait_to_send(const struct reply *reply, uint64_t deadline)
+{
+	int events = kf_poll(reply->conn->fd, POLLOUT, deadline);
+
+	return events < 0 ? events : 0;
+}
+
+/* Returns bytes, or a negative errno. */
+static ssize_t send_file_part(struct reply *reply, int fd, off_t *start, off_t left)
+{
+	size_t want = left < SENDFILE_MAX ? (size_t)left : SENDFILE_MAX;
+	ssize_t n;
+
+	do {
+		n = sendfile(reply->conn->fd, fd, start, want);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	count(&counters.bytes, n);
+	reply->sent += n;
+	return n;
+}
+
 /*
+ * The socket does not block, so sendfile() may for the file alone.
+ *
  * Returns false when the connection is broken, which it also is when the file
  * has become shorter: the client was promised its length.
  */
 bool reply_send_file(struct reply *reply, int fd, off_t start, off_t left)
 {
-	while (left) {
-		size_t want = left < SENDFILE_MAX ? (size_t)left : SENDFILE_MAX;
-		ssize_t n = sendfile(reply->conn->fd, fd, &start, want);
+	uint64_t deadline = seconds_from_now(options.send_seconds);
+	off_t unit = left - SEND_UNIT;
 
-		if (n < 0 && errno == EINTR)
+	while (left) {
+		ssize_t n = send_file_part(reply, fd, &start, left);
+
+		if (n == -EAGAIN) {
+			n = wait_to_send(reply, deadline);
+			if (n)
+				return sending_failed(reply, (int)n);
 			continue;
-		if (n < 0 && (errno == EINVAL || errno == ENOSYS))
+		}
+		if (n == -EINVAL || n == -ENOSYS)
 			return copy_file(reply, fd, start, left);
 		if (n <= 0)
-			return sending_failed(reply, n ? errno : ENODATA);
-		count(&counters.bytes, n);
-		reply->sent += n;
+			return sending_failed(reply, n ? (int)n : -ENODATA);
 		left -= n;
+		if (left <= unit) {
+			deadline = seconds_from_now(options.send_seconds);
+			unit = left - SEND_UNIT;
+		}
 	}
 	return true;
 }

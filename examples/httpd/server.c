@@ -12,9 +12,6 @@
 
 #include "httpd.h"
 
-#define NSEC_PER_SEC	1000000000ull
-#define NSEC_PER_MSEC	1000000ull
-#define GRACE_NS	(5 * NSEC_PER_SEC)
 /* Long enough for some descriptors to be closed, short enough not to be noticed. */
 #define BACK_OFF_NS	(20 * NSEC_PER_MSEC)
 
@@ -25,23 +22,32 @@ struct counters counters;
 /**
  * struct server - the one server of the process
  * @listen_fd: constant from server_listen() to the end of server_main()
+ * @requests: the context of all connections' fibers; cancelled when the server has to end
+ *	before they do
  * @stopping: set once
- * @lock: protects @conns and @live; held for a few instructions
- * @quiet: @live became 0
+ * @slots: connections that there may be besides those that there are
+ * @live: connections that were accepted and not ended, refused ones not included
+ * @lock: protects @conns; held for a few instructions. Not one of the library's, as nobody
+ *	may be cancelled while he waits for it
  * @conns: connections whose fibers have started
- * @live: connections whose fibers were spawned, at least
  */
 static struct server {
 	int listen_fd;
+	kf_ctx_t *requests;
 	atomic_bool stopping;
+	kf_sem_t slots;
+	kf_waitgroup_t live;
 	pthread_mutex_t lock;
-	pthread_cond_t quiet;
 	struct conn_list conns;
-	unsigned int live;
 } server = {
+	.live = KF_WAITGROUP_INIT,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.quiet = PTHREAD_COND_INITIALIZER,
 };
+
+uint64_t seconds_from_now(unsigned int seconds)
+{
+	return kf_after(seconds * NSEC_PER_SEC);
+}
 
 static int listen_on(const struct addrinfo *addr)
 {
@@ -112,7 +118,7 @@ static int server_port(void)
 	return ntohs(addr.any.sa_family == AF_INET6 ? addr.in6.sin6_port : addr.in.sin_port);
 }
 
-/* Wakes accept4(), which fails from now on. */
+/* Wakes kf_accept4(), which fails from now on. */
 void server_stop(void)
 {
 	atomic_store(&server.stopping, true);
@@ -131,39 +137,30 @@ void server_add(struct conn *conn)
 	pthread_mutex_unlock(&server.lock);
 }
 
-static void connection_gone(void)
-{
-	if (!--server.live)
-		pthread_cond_signal(&server.quiet);
-}
-
 /* After this nobody else uses the connection's descriptor: it may be closed. */
 void server_remove(struct conn *conn)
 {
 	pthread_mutex_lock(&server.lock);
 	LIST_REMOVE(conn, link);
-	connection_gone();
 	pthread_mutex_unlock(&server.lock);
 }
 
-static unsigned int count_connection(void)
+static bool count_connection(void)
 {
-	unsigned int live;
-
-	pthread_mutex_lock(&server.lock);
-	live = ++server.live;
-	pthread_mutex_unlock(&server.lock);
-	return live;
+	if (kf_sem_trywait(&server.slots))
+		return false;
+	kf_waitgroup_add(&server.live, 1);
+	return true;
 }
 
-/* A connection that was never in the list is gone. */
+/* The last that a connection does. */
 void server_uncount(void)
 {
-	pthread_mutex_lock(&server.lock);
-	connection_gone();
-	pthread_mutex_unlock(&server.lock);
+	kf_sem_post(&server.slots);
+	kf_waitgroup_done(&server.live);
 }
 
+/* Its fiber is under the context that the caller is under. */
 static int spawn_connection(int fd, unsigned long long number)
 {
 	char name[32];
@@ -177,30 +174,33 @@ static int spawn_connection(int fd, unsigned long long number)
 	return kf_spawn(NULL, &attr, conn_main, (void *)(intptr_t)fd);
 }
 
-static void start_connection(int fd)
+/* Returns whether a fiber has taken it over. */
+static bool start_connection(int fd)
 {
 	unsigned long long number = atomic_fetch_add(&counters.connections, 1) + 1;
 	int err;
 
-	if (count_connection() > options.max_connections) {
-		count(&counters.refused, 1);
-	} else if (shed_now()) {
+	if (shed_now()) {
 		count(&counters.shed, 1);
-	} else {
-		err = spawn_connection(fd, number);
-		if (!err)
-			return;
-		/* A limit was reached between two looks. */
-		count(err == -EAGAIN || err == -ENOMEM ? &counters.shed : &counters.errors, 1);
+		return false;
 	}
-	shed_connection(fd);
+	if (!count_connection()) {
+		count(&counters.refused, 1);
+		return false;
+	}
+	err = spawn_connection(fd, number);
+	if (!err)
+		return true;
+	/* A limit was reached between two looks. */
+	count(err == -EAGAIN || err == -ENOMEM ? &counters.shed : &counters.errors, 1);
 	server_uncount();
+	return false;
 }
 
 /* Errors of the one connection that was about to be accepted, see accept(2). */
 static bool accept_failure_is_peers(int err)
 {
-	switch (err) {
+	switch (-err) {
 	case EINTR:
 	case ECONNABORTED:
 	case EPROTO:
@@ -221,11 +221,13 @@ static bool accept_failure_is_peers(int err)
 static void accept_connections(void)
 {
 	while (!server_stopping()) {
-		int fd = accept4(server.listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		int fd = kf_accept4(server.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK,
+				    KF_FOREVER);
 
 		if (fd >= 0) {
-			start_connection(fd);
-		} else if (!accept_failure_is_peers(errno) && !server_stopping()) {
+			if (!start_connection(fd))
+				shed_connection(fd);
+		} else if (!accept_failure_is_peers(fd) && !server_stopping()) {
 			count(&counters.errors, 1);
 			kf_sleep(BACK_OFF_NS);
 		}
@@ -256,62 +258,61 @@ void server_close_idle(void)
 	pthread_mutex_unlock(&server.lock);
 }
 
-static void cut_connections(void)
-{
-	struct conn *conn;
-
-	pthread_mutex_lock(&server.lock);
-	for (conn = LIST_FIRST(&server.conns); conn; conn = LIST_NEXT(conn, link))
-		shutdown(conn->fd, SHUT_RDWR);
-	pthread_mutex_unlock(&server.lock);
-}
-
-/* Returns whether no connection was left at the deadline. */
-static bool wait_until_quiet(uint64_t deadline)
-{
-	const struct timespec until = {
-		.tv_sec = deadline / NSEC_PER_SEC,
-		.tv_nsec = deadline % NSEC_PER_SEC,
-	};
-	bool quiet;
-	int err = 0;
-
-	pthread_mutex_lock(&server.lock);
-	while (server.live && !err)
-		err = pthread_cond_clockwait(&server.quiet, &server.lock, CLOCK_MONOTONIC, &until);
-	quiet = !server.live;
-	pthread_mutex_unlock(&server.lock);
-	return quiet;
-}
-
-/*
- * A connection whose fiber has not started yet is not in the list, so the
- * cutting is repeated; each fiber ends at its next call on its socket.
- */
+/* Those that are under way may finish, but not for ever. */
 static void drain_connections(void)
 {
 	server_close_idle();
-	if (wait_until_quiet(kf_after(GRACE_NS)))
+	if (!kf_waitgroup_wait_until(&server.live, seconds_from_now(options.grace_seconds)))
 		return;
-	do {
-		cut_connections();
-	} while (!wait_until_quiet(kf_after(NSEC_PER_SEC)));
+	kf_ctx_cancel(server.requests);
+	kf_waitgroup_wait(&server.live);
+}
+
+/* The calling fiber is under their context only as long as it spawns them. */
+static int serve(void)
+{
+	int err;
+
+	server.requests = kf_ctx_with_cancel(kf_ctx_background());
+	if (!server.requests)
+		return -ENOMEM;
+	err = kf_ctx_set_current(server.requests);
+	if (!err) {
+		accept_connections();
+		close(server.listen_fd);
+		kf_ctx_set_current(kf_ctx_background());
+		drain_connections();
+	}
+	kf_ctx_free(server.requests);
+	return err;
+}
+
+static int start_helpers(void)
+{
+	int err = shed_start();
+
+	if (err)
+		return err;
+	err = signals_start();
+	if (err)
+		shed_stop();
+	return err;
 }
 
 /* The first fiber: the domain, and with it kf_run(), ends some time after it. */
 int server_main(void *arg)
 {
-	int err = shed_start();
+	int err = start_helpers();
 
 	(void)arg;
 	if (err)
 		return err;
+	server.slots = (kf_sem_t)KF_SEM_INIT(options.max_connections);
 	printf("listening on port %d\n", server_port());
 	fflush(stdout);
-	accept_connections();
-	close(server.listen_fd);
-	drain_connections();
+	err = serve();
+	signals_stop();
 	shed_stop();
 	stats_print();
-	return 0;
+	return err;
 }

@@ -13,8 +13,6 @@
 #include <errno.h>
 #include <kfiber/kfiber.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -22,7 +20,6 @@
 
 #include "httpd.h"
 
-#define NSEC_PER_MSEC	1000000ull
 /* How often memory is looked for while there is too little. */
 #define RELIEF_NS	(100 * NSEC_PER_MSEC)
 /* Refused connections that are kept open until their peers have read why. */
@@ -30,9 +27,8 @@
 
 /**
  * struct shed - what is known of memory, and who was sent away
- * @eventfd: written by the module when memory runs short, and by shed_stop()
- * @watcher: the fiber that reads it
- * @stopped: set once
+ * @eventfd: written by the module when memory runs short
+ * @watcher: the fiber that reads it, until it is cancelled
  * @lock: protects @lingering and @next
  * @lingering: descriptors of refused connections; -1: none
  * @next: the oldest of them, whose place is the next one's
@@ -40,7 +36,6 @@
 static struct shed {
 	int eventfd;
 	kf_fiber_t watcher;
-	atomic_bool stopped;
 	pthread_mutex_t lock;
 	int lingering[LINGERING_MAX];
 	unsigned int next;
@@ -93,10 +88,12 @@ void shed_connection(int fd)
 /* Until there is memory again, or the server ends. */
 static void find_memory(void)
 {
-	while (shed_now() && !atomic_load(&shed.stopped)) {
+	int err = 0;
+
+	while (shed_now() && !err) {
 		server_close_idle();
 		kf_trim();
-		kf_sleep(RELIEF_NS);
+		err = kf_sleep(RELIEF_NS);
 	}
 }
 
@@ -105,11 +102,7 @@ static void *watch_memory(void *arg)
 	uint64_t times;
 
 	(void)arg;
-	while (!atomic_load(&shed.stopped)) {
-		if (read(shed.eventfd, &times, sizeof(times)) != sizeof(times))
-			continue;
-		if (atomic_load(&shed.stopped))
-			break;
+	while (kf_read(shed.eventfd, &times, sizeof(times), KF_FOREVER) == sizeof(times)) {
 		count(&counters.pressed, times);
 		find_memory();
 	}
@@ -137,13 +130,10 @@ int shed_start(void)
 /* Context: the first fiber, when nothing is accepted any more. */
 void shed_stop(void)
 {
-	const uint64_t one = 1;
 	unsigned int i;
 
 	kf_watch_memory(-1, 0);
-	atomic_store(&shed.stopped, true);
-	if (write(shed.eventfd, &one, sizeof(one)) != sizeof(one))
-		perror("httpd: eventfd");
+	kf_cancel(shed.watcher);
 	kf_join(shed.watcher, NULL);
 	close(shed.eventfd);
 	for (i = 0; i < LINGERING_MAX; i++)
