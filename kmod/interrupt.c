@@ -48,6 +48,7 @@
  * the timer, and that is a soft one for the same reasons as the tick is (preempt.c).
  *
  * The mask, too, is looked at under the lock, while the thread that alone writes it sleeps.
+ * selftests/models/interrupt.pml is a model of all this.
  */
 #include <asm/syscall.h>
 #include <linux/errno.h>
