@@ -212,10 +212,12 @@ $(checker_programs): build/selftests/checkers/%: selftests/checkers/planted.c bu
 		$(if $(filter %-shared,$*),-Lbuild -lkfiber -Wl$(comma)-rpath$(comma)'$$ORIGIN/../..',build/libkfiber.a)
 
 # A peer is a directory of bench/, and becomes one program.
-bench_peers := $(sort $(patsubst bench/%/,%,$(dir $(wildcard bench/*/*.c bench/*/*.cc bench/*/*.go))))
+bench_peers := $(sort $(patsubst bench/%/,%,$(dir $(wildcard bench/*/*.c bench/*/*.cc bench/*/*.go bench/*/*.rs))))
 bench_sources := $(wildcard bench/*.c bench/*/*.c bench/*/*.cc)
 bench_objects := $(patsubst bench/%,build/bench/obj/%.o,$(bench_sources))
 LIBS_boost-fiber := -lboost_fiber -lboost_context
+LIBS_boost-context := -lboost_context
+LIBS_state-threads := -lst
 BENCH_ARGS ?=
 BENCH_MEM ?= 8G
 
@@ -243,7 +245,7 @@ build/bench/obj/%.c.o: bench/%.c Makefile
 build/bench/obj/%.cc.o: bench/%.cc Makefile
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) -pthread -MMD -MP -Wall -Wextra $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CXX) -std=c++20 -pthread -MMD -MP -Wall -Wextra $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # $(1) a peer of C or C++, $(2) its objects
 define bench_peer
@@ -253,13 +255,24 @@ build/bench/$(1): $(2) build/bench/obj/bench.c.o $(if $(filter kfiber,$(1)),buil
 		$$(LIBS_$(1))
 endef
 
-$(foreach p,$(filter-out go,$(bench_peers)),\
+$(foreach p,$(filter-out go tokio,$(bench_peers)),\
 	$(eval $(call bench_peer,$(p),$(filter build/bench/obj/$(p)/%,$(bench_objects)))))
 
 build/bench/go: $(wildcard bench/go/*.go) Makefile
 	@mkdir -p $(@D)
 	$(call say,GO)
 	$(Q)GO111MODULE=off GOCACHE=$(CURDIR)/build/bench/obj/go go build -o $@ $(filter %.go,$^)
+
+# Debian's cargo and its crates: nothing is fetched. It writes beside the manifest.
+build/bench/tokio: bench/tokio/main.rs bench/tokio/Cargo.toml Makefile
+	@mkdir -p build/bench/obj/tokio
+	$(call say,CARGO)
+	$(Q)cp bench/tokio/main.rs bench/tokio/Cargo.toml build/bench/obj/tokio
+	$(Q)RUSTC=/usr/bin/rustc /usr/bin/cargo build --quiet --release --offline \
+		--manifest-path build/bench/obj/tokio/Cargo.toml \
+		--config 'source.crates-io.replace-with="debian"' \
+		--config 'source.debian.directory="/usr/share/cargo/registry"'
+	$(Q)cp build/bench/obj/tokio/target/release/tokio-peer $@
 
 # --- the module -------------------------------------------------------------
 

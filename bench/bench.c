@@ -49,6 +49,19 @@ void bench_sample(const char *metric, double value)
 	fflush(stdout);
 }
 
+void bench_each(uint64_t start, unsigned long n)
+{
+	bench_sample("ns", (double)(bench_now() - start) / (double)n);
+}
+
+void bench_counted(unsigned long counted, unsigned long wanted)
+{
+	if (counted == wanted)
+		return;
+	fprintf(stderr, "%lu, not %lu\n", counted, wanted);
+	exit(1);
+}
+
 void bench_phase(const char *name)
 {
 	int c;

@@ -41,6 +41,12 @@ unsigned long bench_parameter(const char *name);
 uint64_t bench_now(void);
 void bench_sample(const char *metric, double value);
 void bench_phase(const char *name);
+
+/* The sample "ns": what each of @n took that began at @start and are done now. */
+void bench_each(uint64_t start, unsigned long n);
+
+/* The work was done: as often as was counted, and no more. */
+void bench_counted(unsigned long counted, unsigned long wanted);
 void bench_die(const char *what) __attribute__((noreturn));
 void *bench_alloc(size_t n, size_t size);
 

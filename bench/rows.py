@@ -52,7 +52,39 @@ GROWING = ("anonymous", "kfiber", "threads", "boost-fiber", "go", "sigsegv", "us
 LATENESS = (Sample("p50", "p50, us late", 1000), Sample("p99", "p99, us late", 1000))
 STACKS = ("kfiber", "threads", "boost-fiber", "go")
 
+NS = (Sample("ns", "ns"),)
+MS = (Sample("ns", "ms", 1e6),)
+SWITCH = {"n": 20000}
+FEW = {"n": 200}
+PROGRAM = {"processors": 2}
+
 ROWS = [
+    Row("yield", "A yield, one processor", "yield",
+        ("kfiber", "coroutines", "boost-context", "state-threads", "boost-fiber", "tokio", "go",
+         "threads"), NS, SWITCH, FEW, instructions=True),
+    Row("unpark", "Park and unpark, there and back, one processor", "unpark",
+        ("kfiber", "state-threads", "boost-fiber", "threads"), NS, SWITCH, FEW,
+        instructions=True),
+    Row("channel", "A channel without a buffer, there and back, one processor", "channel",
+        ("kfiber", "boost-fiber", "tokio", "go", "threads"), NS,
+        {**SWITCH, "processors": 1}, FEW, instructions=True),
+    Row("channel-2", "The same, two processors", "channel",
+        ("kfiber", "boost-fiber", "tokio", "go", "threads"), NS,
+        {**SWITCH, "processors": 2}, FEW),
+    Row("spawn", "Spawn, run and join, one processor", "spawn",
+        ("kfiber", "coroutines", "boost-context", "state-threads", "boost-fiber", "tokio", "go",
+         "threads"), NS, SWITCH, FEW, instructions=True),
+    Row("mutex", "10,000 x 100 under one mutex, two processors", "mutex",
+        ("kfiber", "state-threads", "tokio", "go", "threads"), MS,
+        {"tasks": 10000, "n": 100}, {"tasks": 100}),
+    Row("ring", "A token round a ring of 503", "ring", ("kfiber", "go"), NS,
+        {**PROGRAM, "tasks": 503, "n": 100}, {"n": 2}),
+    Row("skynet", "Skynet: 1,000,000 leaves add up", "skynet", ("kfiber", "go"), MS,
+        {**PROGRAM, "n": 1000000}, {"n": 1000}, rounds=3),
+    Row("sieve", "The first 500 primes, a fiber each", "sieve", ("kfiber", "go"),
+        (*MS, Sample("prime", "last")), {**PROGRAM, "n": 500}, {"n": 20}, rounds=5),
+    Row("producers", "8 producers and 8 consumers, a channel with room for 128", "producers",
+        ("kfiber", "go"), NS, {**PROGRAM, "tasks": 8, "n": 20000}, {"n": 200}),
     Row("growth-64k", "A stack's first growth to 64 KiB", "growth", GROWING,
         (Sample("first", "first, us", 1000), Sample("first", "ns a page", 15),
          Sample("second", "again, us", 1000)),

@@ -3,6 +3,7 @@
 #include <boost/fiber/all.hpp>
 #include <malloc.h>
 #include <memory>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -90,7 +91,123 @@ void run_parked()
 	join_all(fibers);
 }
 
+unsigned long n, turns;
+
+/* Two that yield to each other: each turn of the other one is two yields. */
+void run_yield()
+{
+	bool over = false;
+
+	n = bench_parameter("n");
+	boost::fibers::fiber other(boost::fibers::launch::dispatch, [&over] {
+		for (; !over; boost::this_fiber::yield())
+			turns++;
+	});
+	turns = 0;
+	uint64_t start = bench_now();
+	for (unsigned long i = 0; i < n; i++)
+		boost::this_fiber::yield();
+	bench_each(start, 2 * n);
+	bench_counted(turns, n);
+	over = true;
+	other.join();
+}
+
+/* What it has for one fiber to wake another: a condition variable. */
+void run_unpark()
+{
+	boost::fibers::mutex lock;
+	boost::fibers::condition_variable_any there, back;
+	bool mine = true, over = false;
+
+	n = bench_parameter("n");
+	boost::fibers::fiber other(boost::fibers::launch::dispatch, [&] {
+		std::unique_lock<boost::fibers::mutex> held(lock);
+
+		for (;;) {
+			there.wait(held, [&] { return !mine || over; });
+			if (over)
+				return;
+			turns++;
+			mine = true;
+			back.notify_one();
+		}
+	});
+	uint64_t start = bench_now();
+	{
+		std::unique_lock<boost::fibers::mutex> held(lock);
+
+		for (unsigned long i = 0; i < n; i++) {
+			mine = false;
+			there.notify_one();
+			back.wait(held, [&] { return mine; });
+		}
+		bench_each(start, n);
+		bench_counted(turns, n);
+		over = true;
+		there.notify_one();
+	}
+	other.join();
+}
+
+using channel = boost::fibers::unbuffered_channel<unsigned long>;
+
+void echo(channel &there, channel &back)
+{
+	unsigned long value;
+
+	while (there.pop(value) == boost::fibers::channel_op_status::success) {
+		turns++;
+		back.push(value);
+	}
+}
+
+/* With two processors the other one has a thread to itself, as it is meant there. */
+void run_channel()
+{
+	channel there, back;
+	unsigned long value;
+	std::thread thread;
+	boost::fibers::fiber fiber;
+	bool apart = bench_parameter("processors") > 1;
+
+	n = bench_parameter("n");
+	if (apart)
+		thread = std::thread([&] { echo(there, back); });
+	else
+		fiber = boost::fibers::fiber([&] { echo(there, back); });
+	uint64_t start = bench_now();
+	for (unsigned long i = 0; i < n; i++) {
+		there.push(i);
+		back.pop(value);
+		bench_counted(value, i);
+	}
+	bench_each(start, n);
+	there.close();
+	if (apart)
+		thread.join();
+	else
+		fiber.join();
+	bench_counted(turns, n);
+}
+
+void run_spawn()
+{
+	n = bench_parameter("n");
+	boost::fibers::pooled_fixedsize_stack stacks(BENCH_STACK);
+	uint64_t start = bench_now();
+
+	for (unsigned long i = 0; i < n; i++)
+		boost::fibers::fiber(std::allocator_arg, stacks, [] { turns++; }).join();
+	bench_each(start, n);
+	bench_counted(turns, n);
+}
+
 const bench_work works[] = {
+	{ "yield", run_yield },
+	{ "unpark", run_unpark },
+	{ "channel", run_channel },
+	{ "spawn", run_spawn },
 	{ "growth", run_growth },
 	{ "deep", run_deep },
 	{ "parked", run_parked },

@@ -126,7 +126,9 @@ func parked() {
 func main() {
 	works := map[string]func(){
 		"growth": growth, "deep": deep, "parked": parked, "blocking": blocking,
-		"sleeping": sleeping,
+		"sleeping": sleeping, "yield": yield, "channel": channel, "spawn": spawn,
+		"mutex": mutex, "ring": ring, "skynet": skynet, "sieve": sieve,
+		"producers": producers,
 	}
 	if len(os.Args) < 2 || works[os.Args[1]] == nil {
 		fmt.Fprintf(os.Stderr, "Usage: %s WORK [PARAMETER=VALUE]...\n", os.Args[0])

@@ -8,6 +8,15 @@ static const struct bench_work works[] = {
 	{ "blocking", bench_blocking },
 	{ "sleeping", bench_sleeping },
 	{ "paths", bench_paths },
+	{ "yield", bench_yield },
+	{ "unpark", bench_unpark },
+	{ "channel", bench_channel },
+	{ "spawn", bench_spawn },
+	{ "mutex", bench_mutex },
+	{ "ring", bench_ring },
+	{ "skynet", bench_skynet },
+	{ "sieve", bench_sieve },
+	{ "producers", bench_producers },
 	{ 0 }
 };
 

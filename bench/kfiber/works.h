@@ -25,5 +25,14 @@ void bench_parked(void);
 void bench_blocking(void);
 void bench_sleeping(void);
 void bench_paths(void);
+void bench_yield(void);
+void bench_unpark(void);
+void bench_channel(void);
+void bench_spawn(void);
+void bench_mutex(void);
+void bench_ring(void);
+void bench_skynet(void);
+void bench_sieve(void);
+void bench_producers(void);
 
 #endif /* BENCH_KFIBER_WORKS_H */

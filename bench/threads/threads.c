@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../bench.h"
+#include "switching.h"
 
 static struct bench_growth growth;
 static pthread_t *threads;
@@ -172,6 +173,11 @@ static const struct bench_work works[] = {
 	{ "parked", bench_parked },
 	{ "blocking", bench_blocking },
 	{ "sleeping", bench_sleeping },
+	{ "yield", bench_yield },
+	{ "unpark", bench_unpark },
+	{ "channel", bench_channel },
+	{ "spawn", bench_spawn },
+	{ "mutex", bench_mutex },
 	{ 0 }
 };
 
