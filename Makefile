@@ -232,7 +232,8 @@ bench: ## Measure against others, in a virtual machine
 	tools/vm --mem $(BENCH_MEM) --timeout 3600 -- bench/run $(BENCH_ARGS) build/bench/out/time.json && \
 	tools/vm --mem 2G --icount --timeout 3600 -- bench/run --instructions $(BENCH_ARGS) \
 		build/bench/out/instructions.json
-	@bench/report build/bench/out/time.json build/bench/out/instructions.json
+	@bench/report.py build/bench/out/time.json build/bench/out/instructions.json
+	@bench/plot build/bench/out/plots build/bench/out/time.json build/bench/out/instructions.json
 
 instructions: ## Write the table that `make check` compares the hot paths with
 	bench/count --update $(KERNELS)

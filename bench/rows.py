@@ -54,7 +54,7 @@ STACKS = ("kfiber", "threads", "boost-fiber", "go")
 
 NS = (Sample("ns", "ns"),)
 MS = (Sample("ns", "ms", 1e6),)
-SWITCH = {"n": 20000}
+SWITCH = {"n": 10000}
 FEW = {"n": 200}
 PROGRAM = {"processors": 2}
 
@@ -73,7 +73,7 @@ ROWS = [
         {**SWITCH, "processors": 2}, FEW),
     Row("spawn", "Spawn, run and join, one processor", "spawn",
         ("kfiber", "coroutines", "boost-context", "state-threads", "boost-fiber", "tokio", "go",
-         "threads"), NS, SWITCH, FEW, instructions=True),
+         "threads"), NS, {"n": 5000}, FEW, instructions=True),
     Row("mutex", "10,000 x 100 under one mutex, two processors", "mutex",
         ("kfiber", "state-threads", "tokio", "go", "threads"), MS,
         {"tasks": 10000, "n": 100}, {"tasks": 100}),

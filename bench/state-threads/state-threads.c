@@ -32,7 +32,10 @@ static void *yields(void *arg)
 	return NULL;
 }
 
-/* Sleeping for no time is how it yields; that comes back to the caller now and then: the turns that were made are counted. */
+/*
+ * Sleeping for no time is how it yields, and comes back to the caller now and then: the
+ * turns that were made are counted.
+ */
 static void run_yield(void)
 {
 	unsigned long done;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Prints what bench/run has written, as tables in reStructuredText.
 
-Usage: bench/report FILE...
+Usage: bench/report.py FILE...
 
 A number is a median, with the least and the most behind it; "x" is its ratio to
 the first peer's.
