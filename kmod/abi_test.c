@@ -118,6 +118,7 @@ static const struct abi_field kfiber_setup_fields[] = {
 	FIELD(kfiber_setup, pool_bytes, 40, 8),
 	FIELD(kfiber_setup, slice_ns, 48, 8),
 	FIELD(kfiber_setup, slack_ns, 56, 8),
+	FIELD(kfiber_setup, idle_ns, 64, 8),
 };
 
 static const struct abi_field kfiber_simple_fields[] = {
@@ -263,7 +264,7 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_worker_block, 64),
 	STRUCT(kfiber_fiber_block, 128),
 	STRUCT(kfiber_query, 24),
-	STRUCT(kfiber_setup, 64),
+	STRUCT(kfiber_setup, 72),
 	STRUCT(kfiber_simple, 16),
 	STRUCT(kfiber_next, 32),
 	STRUCT(kfiber_kick, 8),

@@ -30,7 +30,17 @@
  * The first deadline that is found ends the look, and is where the next one begins: so
  * who waits for time most of the time, as programs do, pays for a glance.
  *
- * A thread that ends tells nobody here. While there are any, the one that went to sleep
+ * All may be asleep already when the last of the rest goes, and then nobody would look: the
+ * last worker awake dies or leaves; FORGET ends the last wait for a file, and its
+ * caller is a plain thread. So these have one of the sleepers look again:
+ *
+ *   goes to sleep                          is the last of the rest to go
+ *   in the list, under the lock            nr_file_waits - 1; nr_workers - 1, under
+ *                                          the lock
+ *   full fence                      [H]    full fence                      [H]
+ *   looks at the rest                      all in lists: wakes one
+ *
+ * A plain thread that ends tells nobody here. While there are any, the one that went to sleep
  * last looks again: after a millisecond, and then after twice the time, each time
  * (kf_worker_sleep()). So that costs nothing in the long run, and a deadlock that begins
  * when the last thread ends is seen when it is twice as old as it was then. There are no
@@ -67,6 +77,41 @@ static bool kf_catches_signals(void)
 	return found;
 }
 
+/* Is every worker in a list? Without the lock: one may have just come, or gone. */
+static bool kf_all_seem_asleep(const struct kf_domain *d)
+{
+	return READ_ONCE(d->nr_spares) + READ_ONCE(d->nr_pinned) >= READ_ONCE(d->nr_workers);
+}
+
+/**
+ * kf_deadlock_stir() - something has gone that could have made a fiber runnable
+ * @d: the domain
+ *
+ * Context: any but below a run-queue lock; takes domain.lock.
+ */
+void kf_deadlock_stir(struct kf_domain *d)
+{
+	struct kf_worker *w = NULL;
+	unsigned long flags;
+
+	smp_mb();						/* [H] */
+	if (!kf_all_seem_asleep(d))
+		return;
+	rcu_read_lock();
+	raw_spin_lock_irqsave(&d->lock, flags);
+	if (kf_all_sleep_locked(d)) {
+		w = list_first_entry_or_null(&d->spares, struct kf_worker, link);
+		if (!w)
+			w = list_first_entry_or_null(&d->pinned, struct kf_worker, link);
+	}
+	if (w)
+		WRITE_ONCE(w->stirred, true);
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	if (w)
+		wake_up_process(w->task);
+	rcu_read_unlock();
+}
+
 /* Is every worker asleep? @risen: out: changes when one is not any more. */
 static enum kf_verdict kf_look_at_workers(struct kf_domain *d, u64 *risen)
 {
@@ -79,6 +124,7 @@ static enum kf_verdict kf_look_at_workers(struct kf_domain *d, u64 *risen)
 		verdict = get_nr_threads(current) > d->nr_workers + d->nr_aside ? KF_THREADS :
 										  KF_DEADLOCK;
 	raw_spin_unlock_irq(&d->lock);
+	smp_mb();						/* [H] */
 	return atomic_read(&d->nr_file_waits) ? KF_GOES_ON : verdict;
 }
 

@@ -55,6 +55,9 @@ KF_DELAY_POINT(LEAVE)			/* has no notifier; is still there */
 KF_DELAY_POINT(PREEMPT_QUEUE)		/* decided; the task work is not queued */
 KF_DELAY_POINT(PREEMPT)			/* told; has not looked whether it is so */
 
+/* surplus.c */
+KF_DELAY_POINT(SURPLUS)			/* told to end; not woken */
+
 /* pin.c */
 KF_DELAY_POINT(PIN_ENTERED)		/* it waits for its fiber; nobody else was told */
 KF_DELAY_POINT(PIN_LEAVE)		/* awake; its fiber is still claimed */

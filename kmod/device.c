@@ -113,7 +113,8 @@ static int kf_ioctl_acquire(struct kf_domain *d, union kf_args *args)
 
 static int kf_ioctl_next(struct kf_domain *d, union kf_args *args)
 {
-	if (args->next.flags & ~(KFIBER_NEXT_OFFER | KFIBER_NEXT_ONLY | KFIBER_NEXT_DEADLOCK))
+	if (args->next.flags & ~(KFIBER_NEXT_OFFER | KFIBER_NEXT_ONLY | KFIBER_NEXT_DEADLOCK |
+				 KFIBER_NEXT_SURPLUS))
 		return -EOPNOTSUPP;
 	if (args->next.reserved)
 		return -EINVAL;

@@ -32,6 +32,7 @@ static void kf_domain_free(struct work_struct *work)
 	int i;
 
 	kf_trim_domain_exit(d);
+	kf_surplus_exit(d);
 	kf_handover_flush(d);
 	kf_delay_sleep(KF_DELAY_DOMAIN_FREE);
 	kf_account_close(d);
@@ -86,6 +87,7 @@ struct kf_domain *kf_domain_create(struct inode *inode)
 	INIT_LIST_HEAD(&d->pinned);
 	init_waitqueue_head(&d->aside);
 	kf_preempt_init(d);
+	kf_surplus_init(d);
 	kf_handover_init(d);
 	INIT_WORK(&d->free_work, kf_domain_free);
 	kf_trim_domain_init(d, inode);
@@ -123,6 +125,7 @@ int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 	d->no_hold = args->flags & KFIBER_SETUP_NO_HOLD;
 	d->tells_quiet = args->flags & KFIBER_SETUP_QUIET;
 	d->slice_ns = d->no_hold ? 0 : kf_slice_ns(args->slice_ns);
+	d->idle_ns = kf_idle_ns(args->idle_ns);
 	d->slack_ns = kf_slack_ns(args->slack_ns, current->timer_slack_ns);
 	err = kf_sched_setup(d);
 	if (!err)

@@ -231,8 +231,11 @@ static struct kf_file_wait *kf_file_wait_create(struct kf_fiber *f, u64 name, st
 /* Who takes the last one need not be a fiber: a clock that stood still for it may go on. */
 static void kf_file_uncount(struct kf_domain *d)
 {
-	if (atomic_dec_and_test(&d->nr_file_waits) && d->tells_quiet)
+	if (!atomic_dec_and_test(&d->nr_file_waits))
+		return;
+	if (d->tells_quiet)
 		kf_sched_dispatch(d);
+	kf_deadlock_stir(d);					/* [H] of deadlock.c */
 }
 
 /* Takes the fiber's wait, if it has one: it is the caller's to free. */

@@ -15,6 +15,7 @@
  *   interrupt.c  system calls that are to end
  *   preempt.c    who computes while others wait
  *   processors.c how many processors are in use
+ *   surplus.c    workers that are not needed any more
  *   pin.c        fibers that stay on their thread
  *   deadlock.c   nobody can go on
  *   aside.c      threads that only look on
@@ -244,6 +245,9 @@ enum kf_sleep {
  * @link: in domain.spares, waiters, preempted or pinned; domain.lock
  * @only: in NEXT, the one fiber it may run; domain.lock
  * @looks: in NEXT, it wants to know of a deadlock; only this thread
+ * @may_end: in NEXT, its thread may be told to end; domain.lock
+ * @surplus: it was taken from the list to be told that; as @may_end
+ * @stirred: it is to look for a deadlock again; set by others under domain.lock
  * @searching: counted in domain.nr_searching; domain.lock
  * @watching: counted in domain.nr_watching; domain.lock
  * @quiet: it is to be told that nothing happens any more; domain.lock, then only
@@ -280,6 +284,9 @@ struct kf_worker {
 	struct list_head link;
 	u64 only;
 	bool looks;
+	bool may_end;
+	bool surplus;
+	bool stirred;
 	bool searching;
 	bool watching;
 	bool quiet;
@@ -332,6 +339,7 @@ enum kf_trim_why {
  * @tells_quiet: KFIBER_SETUP_QUIET
  * @slice_ns: how long a fiber may run while others wait; 0: for ever
  * @slack_ns: how late timers may be, to be merged with others
+ * @idle_ns: how long spares are kept that are not needed; 0: for ever
  * @stack_pages_max: bound on @stack_pages; LONG_MAX for none
  * @guard_bytes: as asked for, see kf_guard()
  * @pool_pages_max: what @pool_pages is brought down to
@@ -374,6 +382,9 @@ enum kf_trim_why {
  * @nr_workers: attached
  * @workers_peak: most at once
  * @spares_pending: spares that were asked for and have not come
+ * @spare_maker: the worker that was asked last; compared, never followed
+ * @spares_low: fewest spares since surplus_work looked
+ * @surplus_armed: surplus_work is queued, or about to be
  * @held: some fibers' stacks are being trimmed: they may have been woken, and be in no
  *	queue yet; written only if @tells_quiet
  * @quiet_switches: all that processors had counted when that was last told
@@ -432,6 +443,7 @@ enum kf_trim_why {
  * @nr_aside: threads that sleep in @aside and make nothing runnable; @lock
  * @aside: they are woken when the domain ends
  * @interrupts: see struct kfiber_stats
+ * @surplus_work: has workers end that are not needed
  * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
  * @dead: workers whose task has ended
  * @reap_work: clears @dead
@@ -452,6 +464,7 @@ struct kf_domain {
 	bool tells_quiet;
 	u64 slice_ns;
 	u64 slack_ns;
+	u64 idle_ns;
 	long stack_pages_max;
 	u64 guard_bytes;
 	u64 pool_pages_max;
@@ -494,6 +507,9 @@ struct kf_domain {
 	u32 nr_workers;
 	u32 workers_peak;
 	u32 spares_pending;
+	const struct kf_worker *spare_maker;
+	u32 spares_low;
+	bool surplus_armed;
 	bool held;
 	u64 quiet_switches;
 	bool waiters_turn;
@@ -552,6 +568,7 @@ struct kf_domain {
 	u32 nr_aside;
 	wait_queue_head_t aside;
 
+	struct delayed_work surplus_work;
 	struct irq_work dispatch_work;
 	struct llist_head dead;
 	struct work_struct reap_work;
@@ -667,6 +684,12 @@ void kf_preempt_exit(struct kf_domain *d);
 int kf_processors_set(struct kf_domain *d, struct kfiber_processors *args);
 bool kf_processors_drain_locked(struct kf_domain *d);
 
+/* surplus.c */
+bool kf_surplus_arm_locked(struct kf_domain *d);
+void kf_surplus_start(struct kf_domain *d);
+void kf_surplus_init(struct kf_domain *d);
+void kf_surplus_exit(struct kf_domain *d);
+
 /* pin.c */
 struct kf_worker *kf_pin_ready_locked(struct kf_domain *d, struct kf_fiber *f, u64 name);
 int kf_pin_next(struct kf_worker *w, u64 name, bool yields);
@@ -679,6 +702,7 @@ enum kf_verdict {
 };
 
 enum kf_verdict kf_deadlock_look(struct kf_domain *d);
+void kf_deadlock_stir(struct kf_domain *d);
 
 /* aside.c */
 int kf_aside(struct kf_domain *d, u64 until);

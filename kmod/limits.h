@@ -26,6 +26,19 @@ static inline u64 kf_slack_ns(u64 ns, u64 usual)
 	return ns ?: min(usual, KFIBER_SLACK_MAX);
 }
 
+static inline bool kf_idle_valid(u64 ns)
+{
+	return !ns || ns == KFIBER_IDLE_NEVER || (ns >= KFIBER_IDLE_MIN && ns <= KFIBER_IDLE_MAX);
+}
+
+/* @ns: as user space says it. Return: 0 for ever */
+static inline u64 kf_idle_ns(u64 ns)
+{
+	if (ns == KFIBER_IDLE_NEVER)
+		return 0;
+	return ns ?: KFIBER_IDLE_DEFAULT;
+}
+
 /* Can @processors of @max be in use? */
 static inline bool kf_processors_valid(u32 processors, u32 max)
 {
@@ -41,7 +54,8 @@ static inline bool kf_limits_valid(const struct kfiber_setup *args)
 		return false;
 	if (!args->max_fibers || args->max_fibers > KFIBER_FIBERS_MAX)
 		return false;
-	if (!kf_slice_valid(args->slice_ns) || !kf_slack_valid(args->slack_ns))
+	if (!kf_slice_valid(args->slice_ns) || !kf_slack_valid(args->slack_ns) ||
+	    !kf_idle_valid(args->idle_ns))
 		return false;
 	return !args->stack_bytes_max || args->stack_bytes_max >= PAGE_SIZE;
 }

@@ -39,6 +39,19 @@ static const struct {
 			      .slack_ns = KFIBER_SLACK_MAX + 1 }, false },
 };
 
+static void limits_idle(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, kf_idle_valid(0));
+	KUNIT_EXPECT_TRUE(test, kf_idle_valid(KFIBER_IDLE_MIN));
+	KUNIT_EXPECT_TRUE(test, kf_idle_valid(KFIBER_IDLE_MAX));
+	KUNIT_EXPECT_TRUE(test, kf_idle_valid(KFIBER_IDLE_NEVER));
+	KUNIT_EXPECT_FALSE(test, kf_idle_valid(KFIBER_IDLE_MIN - 1));
+	KUNIT_EXPECT_FALSE(test, kf_idle_valid(KFIBER_IDLE_MAX + 1));
+	KUNIT_EXPECT_EQ(test, kf_idle_ns(0), KFIBER_IDLE_DEFAULT);
+	KUNIT_EXPECT_EQ(test, kf_idle_ns(KFIBER_IDLE_NEVER), 0);
+	KUNIT_EXPECT_EQ(test, kf_idle_ns(KFIBER_IDLE_MIN), KFIBER_IDLE_MIN);
+}
+
 static void limits_of_setup(struct kunit *test)
 {
 	size_t i;
@@ -107,6 +120,7 @@ static void limits_charge(struct kunit *test)
 
 static struct kunit_case limits_cases[] = {
 	KUNIT_CASE(limits_of_setup),
+	KUNIT_CASE(limits_idle),
 	KUNIT_CASE(limits_stack_pages),
 	KUNIT_CASE(limits_slack),
 	KUNIT_CASE(limits_fibers),

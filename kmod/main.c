@@ -27,7 +27,7 @@ static inline void kf_check_abi(void)
 	BUILD_BUG_ON(offsetof(struct kfiber_fiber_block, name) != 80);
 	BUILD_BUG_ON(offsetof(struct kfiber_fiber_block, stack_limit) != 108);
 	BUILD_BUG_ON(sizeof(struct kfiber_query) != 24);
-	BUILD_BUG_ON(sizeof(struct kfiber_setup) != 64);
+	BUILD_BUG_ON(sizeof(struct kfiber_setup) != 72);
 	BUILD_BUG_ON(sizeof(struct kfiber_simple) != 16);
 	BUILD_BUG_ON(sizeof(struct kfiber_next) != 32);
 	BUILD_BUG_ON(sizeof(struct kfiber_kick) != 8);

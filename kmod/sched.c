@@ -125,7 +125,7 @@ void kf_unlist_locked(struct kf_worker *w)
 	struct kf_domain *d = w->domain;
 
 	if (w->sleep == KF_SPARE)
-		d->nr_spares--;
+		d->spares_low = min(d->spares_low, --d->nr_spares);
 	else if (w->sleep == KF_WAITER)
 		d->nr_waiters--;
 	else if (w->sleep == KF_PREEMPTED && !--d->nr_preempted)
@@ -480,6 +480,7 @@ u32 kf_sched_found(struct kf_worker *w)
 	dispatch = kf_leave_next_locked(w);
 	if (kf_limit_wants_spare(d->nr_spares, d->spares_pending, d->nr_workers, d->max_workers)) {
 		d->spares_pending++;
+		d->spare_maker = w;
 		flags |= KFIBER_NEXT_NEED_SPARE;
 	}
 	kf_publish_locked(d);
@@ -511,6 +512,7 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 {
 	struct kf_domain *d = w->domain;
 	struct kf_processor *p = NULL;
+	bool arm = false;
 
 	raw_spin_lock_irq(&d->lock);
 	kf_set_searching_locked(w, false);
@@ -542,9 +544,12 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 		d->nr_spares++;
 		d->nr_watching += watching;
 		d->sleeps++;
+		arm = kf_surplus_arm_locked(d);
 	}
 	kf_publish_locked(d);
 	raw_spin_unlock_irq(&d->lock);
+	if (arm)
+		kf_surplus_start(d);
 	kf_delay_sleep(KF_DELAY_SLEEP_LOOK);
 	kf_sched_dispatch(d);					/* [D] */
 }
@@ -664,9 +669,15 @@ void kf_sched_detach(struct kf_worker *w)
 	if (w->processor)
 		kf_unassign_locked(w);
 	d->nr_workers--;
+	/* It may have made the spare, which has not come yet: then there is one too many. */
+	if (d->spare_maker == w && d->spares_pending) {
+		d->spares_pending = kf_limit_spare_answered(d->spares_pending);
+		d->spare_maker = NULL;
+	}
 	kf_publish_locked(d);
 	raw_spin_unlock_irq(&d->lock);
 	kf_sched_dispatch(d);
+	kf_deadlock_stir(d);
 }
 
 /**

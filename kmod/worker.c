@@ -194,7 +194,16 @@ int kf_worker_sleep(struct kf_worker *w, u64 watch_ns)
 		kf_delay(KF_DELAY_WAIT_STATE);
 		if (READ_ONCE(w->processor))
 			break;
-		if (READ_ONCE(w->domain->shutdown))
+		if (!watch_ns && w->looks && xchg(&w->stirred, false)) {
+			__set_current_state(TASK_RUNNING);
+			look_ns = KF_LOOK_NS;
+			if (kf_worker_look(w, &look_ns))
+				return -EDEADLK;
+			continue;
+		}
+		if (READ_ONCE(w->surplus))
+			err = -ETIME;
+		else if (READ_ONCE(w->domain->shutdown))
 			err = -ESHUTDOWN;
 		else if (signal_pending(current))
 			err = -EINTR;
@@ -258,7 +267,7 @@ static u64 kf_worker_spin(struct kf_worker *w, struct kf_watch *watch)
 	return name ?: kf_sched_steal_next(d, w->processor, watch);
 }
 
-/* Return: 0 with a processor and a fiber; -EINTR, -ESHUTDOWN. */
+/* Return: 0 with a processor and a fiber; -EINTR, -ESHUTDOWN, -EDEADLK, -ETIME: surplus. */
 static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 {
 	struct kf_domain *d = w->domain;
@@ -278,6 +287,8 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 		}
 		offer = false;
 		err = kf_worker_wait(w, KF_SPARE, watch.processor ? watch_ns : 0);
+		if (err == -ETIME && w->surplus)
+			return err;
 		if (err == -ETIME && kf_sched_look_again(w))
 			watch_ns = min_t(u64, watch_ns * 2, KF_WATCH_NS_MAX);
 		else if (err == -ETIME)
@@ -320,6 +331,8 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 	w->in_module = true;
 	w->lost = false;
 	w->looks = args->flags & KFIBER_NEXT_DEADLOCK;
+	w->may_end = args->flags & KFIBER_NEXT_SURPLUS;
+	w->surplus = false;
 	w->quiet = false;
 	if (args->flags & KFIBER_NEXT_ONLY)
 		err = kf_pin_next(w, args->fiber, args->flags & KFIBER_NEXT_OFFER);
@@ -333,7 +346,11 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 		args->flags = kf_sched_found(w);
 	w->in_module = false;
 	kf_delay_sleep(KF_DELAY_NEXT_LEAVE);
-	return err;
+	if (err != -ETIME)
+		return err;
+	args->fiber = 0;
+	args->flags = KFIBER_NEXT_SURPLUS;
+	return 0;
 }
 
 /**

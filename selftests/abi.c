@@ -33,7 +33,7 @@ _Static_assert(sizeof(struct kfiber_processor_block) == 4096, "processor block")
 _Static_assert(sizeof(struct kfiber_worker_block) == 64, "worker block");
 _Static_assert(sizeof(struct kfiber_fiber_block) == 128, "fiber block");
 _Static_assert(sizeof(struct kfiber_query) == 24, "query");
-_Static_assert(sizeof(struct kfiber_setup) == 64, "setup");
+_Static_assert(sizeof(struct kfiber_setup) == 72, "setup");
 _Static_assert(sizeof(struct kfiber_simple) == 16, "simple");
 _Static_assert(sizeof(struct kfiber_next) == 32, "next");
 _Static_assert(sizeof(struct kfiber_kick) == 8, "kick");
@@ -121,7 +121,8 @@ static const struct command commands[] = {
 	  .good = { .stats = { .size = sizeof(struct kfiber_stats) } } },
 	{ COMMAND(ATTACH, kfiber_simple), .good = { SIMPLE } },
 	{ COMMAND(DETACH, kfiber_simple), .good = { SIMPLE }, .result = -ENOENT },
-	{ COMMAND(NEXT, kfiber_next), .flags = KFIBER_NEXT_OFFER | KFIBER_NEXT_ONLY | KFIBER_NEXT_DEADLOCK,
+	{ COMMAND(NEXT, kfiber_next), .flags = KFIBER_NEXT_OFFER | KFIBER_NEXT_ONLY | KFIBER_NEXT_DEADLOCK |
+				       KFIBER_NEXT_SURPLUS,
 	  .good = { .next = { .size = sizeof(struct kfiber_next) } }, .result = -ENOENT },
 	{ COMMAND(ACQUIRE, kfiber_simple), .good = { SIMPLE }, .result = -ENOENT },
 	{ COMMAND(KICK, kfiber_kick), .flags = KFIBER_KICK_NO_SPARE,
@@ -494,6 +495,9 @@ TEST(setup_values)
 		    KFIBER_PROCESSORS_MAX, 0);
 	expect_with(_metadata, c, offsetof(struct kfiber_setup, processors_max),
 		    KFIBER_PROCESSORS_MAX + 1, -EINVAL);
+	/* Long enough that threads do not come and go, and not so long that it wraps. */
+	expect_with(_metadata, c, offsetof(struct kfiber_setup, idle_ns), 1, -EINVAL);
+	expect_with(_metadata, c, offsetof(struct kfiber_setup, idle_ns), KFIBER_IDLE_MIN, 0);
 	/* A limit below one page would be none or all. */
 	expect_with(_metadata, c, offsetof(struct kfiber_setup, stack_bytes_max), 1, -EINVAL);
 	expect_with(_metadata, c, offsetof(struct kfiber_setup, stack_bytes_max), 4096, 0);
@@ -2452,6 +2456,47 @@ TEST_F(domain, a_worker_is_not_aside)
 
 	ASSERT_EQ(0, attach(self->fd, &worker));
 	EXPECT_EQ(-EINVAL, stand_aside(self->fd, 0));
+}
+
+/* --- who is asked for a spare ------------------------------------------------------ */
+
+static __u32 next_flags(int fd, __u32 worker)
+{
+	struct kfiber_next args = { .size = sizeof(args), .worker = worker };
+
+	return call(fd, KFIBER_IOC_NEXT, &args) ? 0 : args.flags;
+}
+
+static __u32 asked;
+
+static void *die_when_asked(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+	__u32 worker;
+
+	if (!attach(fd, &worker))
+		asked = next_flags(fd, worker);
+	return NULL;
+}
+
+TEST_F(domain, who_was_asked_for_a_spare_dies)
+{
+	__u64 names[2];
+	pthread_t thread;
+	__u32 worker;
+
+	ASSERT_EQ(0, attach(self->fd, &worker));
+	ASSERT_EQ(2, alloc_fibers(self->fd, 16, names, 2));
+	set_state(block_of(self->fibers, names[0]), KFIBER_ACTIVE);
+	ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_READY, names[0]));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, die_when_asked, (void *)(intptr_t)self->fd));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(KFIBER_NEXT_NEED_SPARE, asked);
+	while (read_stats(self->fd).workers > 1)
+		sleep_ms(1);
+	set_state(block_of(self->fibers, names[1]), KFIBER_ACTIVE);
+	ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_READY, names[1]));
+	ASSERT_EQ(KFIBER_NEXT_NEED_SPARE, next_flags(self->fd, worker));
 }
 
 TEST_HARNESS_MAIN

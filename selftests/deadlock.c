@@ -9,10 +9,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
 #include "death.h"
+#include "parked.h"
 #include "processors.h"
 #include "run.h"
 
@@ -331,6 +334,98 @@ TEST_F(processors, no_alarm_while_one_goes_on)
 	run_in_child(pass_token, variant->n, 0);
 	ASSERT_EXITED(&death);
 	ASSERT_SILENT(&death);
+}
+
+/* --- what else could have gone on has gone ------------------------------------------------ */
+
+static int wait_fds[2];
+
+static int device_fd(void)
+{
+	char path[64], target[64];
+	ssize_t n;
+	int fd;
+
+	for (fd = 3; fd < 64; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n > 0 && !strncmp(target, "/dev/kfiber", (size_t)n))
+			return fd;
+	}
+	return -1;
+}
+
+static void wait_until_all_sleep(unsigned int awake)
+{
+	const struct kfiber_domain_block *block = shared_at(KFIBER_MAP_DOMAIN);
+	struct kf_stats stats = { .size = sizeof(stats) };
+
+	do {
+		usleep(1000);
+		kf_stats(&stats);
+	} while (__atomic_load_n(&block->spares, __ATOMIC_RELAXED) + awake < stats.workers);
+	/* The last one looks for a deadlock just now, maybe. */
+	usleep(20000);
+}
+
+static void *forget(void *arg)
+{
+	struct kfiber_fibers args = {
+		.size = sizeof(args), .count = 1, .fibers = (uintptr_t)&main_fiber,
+	};
+
+	while ((block_of(main_fiber)->word & KFIBER_STATE_MASK) != KFIBER_PARKED)
+		usleep(1000);
+	wait_until_all_sleep(0);
+	if (ioctl(device_fd(), KFIBER_IOC_FORGET, &args))
+		perror("FORGET");
+	return NULL;
+}
+
+static int wait_for_what_is_forgotten(void *arg)
+{
+	pthread_t thread;
+	char byte;
+
+	main_fiber = kf_self();
+	if (pipe(wait_fds) || pthread_create(&thread, NULL, forget, NULL))
+		return 1;
+	return (int)kf_read(wait_fds[0], &byte, 1, KF_FOREVER);
+}
+
+TEST_F(processors, a_wait_for_a_file_is_forgotten)
+{
+	run_in_child(wait_for_what_is_forgotten, variant->n, -EDEADLK);
+	ASSERT_EXITED(&death);
+	ASSERT_SAID(&death, TITLE);
+}
+
+static void *end_its_thread(void *arg)
+{
+	while ((block_of(main_fiber)->word & KFIBER_STATE_MASK) != KFIBER_PARKED)
+		usleep(1000);
+	/* This one, and that of the first fiber, which is pinned. */
+	wait_until_all_sleep(2);
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+/* The thread of kf_run() has to stay: its fiber is pinned. */
+static int wait_beside_who_dies(void *arg)
+{
+	kf_fiber_t fiber;
+
+	main_fiber = kf_self();
+	if (kf_pin() || kf_spawn(&fiber, NULL, end_its_thread, NULL))
+		return 1;
+	return kf_park(KF_FOREVER);
+}
+
+TEST_F(processors, the_last_one_awake_dies)
+{
+	run_in_child(wait_beside_who_dies, variant->n, -EDEADLK);
+	ASSERT_EXITED(&death);
+	ASSERT_SAID(&death, TITLE);
 }
 
 TEST_HARNESS_MAIN

@@ -244,6 +244,7 @@ static void run_domain_with(uint64_t slice, int (*fn)(void *))
 {
 	struct kf_config config = {
 		.size = sizeof(config), .processors = processors, .slice_ns = slice,
+		.idle_ns = 10000000,
 	};
 	int err = kf_run(&config, fn, NULL);
 

@@ -84,6 +84,7 @@ void call_setup(struct track *t, const uint64_t *args)
 		.processors_max = args[6] % 7 ? args[7] >> 32 : args[3] + 2,
 		.slice_ns = args[6] % 3 ? KFIBER_SLICE_MIN : 0,
 		.slack_ns = args[6] % 5 ? 0 : KFIBER_SLACK_MAX,
+		.idle_ns = args[6] % 11 ? 0 : KFIBER_IDLE_MIN,
 	};
 
 	call_ioctl(t, KFIBER_IOC_SETUP, args, &setup, sizeof(setup));

@@ -416,6 +416,8 @@ struct kfiber_query {
  * @slack_ns: how late a deadline may be, to be merged with others, at most
  *	KFIBER_SLACK_MAX; 0: as it is for the calling thread (PR_SET_TIMERSLACK);
  *	KFIBER_SLACK_NONE: not at all
+ * @idle_ns: how long a worker is kept that is not needed, from KFIBER_IDLE_MIN to
+ *	KFIBER_IDLE_MAX; 0: KFIBER_IDLE_DEFAULT; KFIBER_IDLE_NEVER: for ever
  */
 struct kfiber_setup {
 	__u32 size;
@@ -429,6 +431,7 @@ struct kfiber_setup {
 	__u64 pool_bytes;
 	__u64 slice_ns;
 	__u64 slack_ns;
+	__u64 idle_ns;
 };
 
 /* 4096 stacks of a page each. */
@@ -440,6 +443,12 @@ struct kfiber_setup {
 #define KFIBER_SLICE_DEFAULT	10000000ull
 #define KFIBER_SLICE_MIN	1000000ull
 #define KFIBER_SLICE_NEVER	(~0ull)
+
+/* As long as io_uring keeps its workers. Go keeps its threads for ever. */
+#define KFIBER_IDLE_DEFAULT	5000000000ull
+#define KFIBER_IDLE_MIN		1000000ull
+#define KFIBER_IDLE_MAX		3600000000000ull
+#define KFIBER_IDLE_NEVER	(~0ull)
 
 #define KFIBER_SLACK_MAX	1000000000ull
 #define KFIBER_SLACK_NONE	(~0ull)
@@ -473,12 +482,14 @@ struct kfiber_simple {
 #define KFIBER_NEXT_ONLY	(1u << 2)
 /* struct kfiber_next.flags, in: rather than sleep for ever, EDEADLK. */
 #define KFIBER_NEXT_DEADLOCK	(1u << 3)
+/* struct kfiber_next.flags, in: the thread may end; out: it is not needed. */
+#define KFIBER_NEXT_SURPLUS	(1u << 6)
 
 /**
  * struct kfiber_next - KFIBER_IOC_NEXT: something to run, please
  * @size: sizeof(struct kfiber_next)
- * @flags: in: KFIBER_NEXT_OFFER, KFIBER_NEXT_ONLY, KFIBER_NEXT_DEADLOCK;
- *	out: KFIBER_NEXT_NEED_SPARE
+ * @flags: in: KFIBER_NEXT_OFFER, KFIBER_NEXT_ONLY, KFIBER_NEXT_DEADLOCK,
+ *	KFIBER_NEXT_SURPLUS; out: KFIBER_NEXT_NEED_SPARE, KFIBER_NEXT_SURPLUS
  * @worker: the caller's number
  * @reserved: must be zero
  * @arm: a fiber whose timer to set, as KFIBER_IOC_ARM does; 0 for none
@@ -491,6 +502,9 @@ struct kfiber_simple {
  * With ONLY it sleeps until READY is called for @fiber, or finds that it was, and
  * others have the processor meanwhile. ONLY and OFFER: @fiber is runnable, and lets
  * those go first who wait now.
+ *
+ * With SURPLUS a worker that has been asleep for long beside others returns without a
+ * processor and with @fiber 0: it may DETACH and end.
  *
  * With DEADLOCK the last worker that goes to sleep gets EDEADLK if fibers are parked and
  * nothing can make one runnable: every thread of the process is a worker that sleeps in

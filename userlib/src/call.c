@@ -26,11 +26,12 @@ int kf_call_simple(struct kf_domain *d, unsigned long command, uint32_t *worker)
 	return err;
 }
 
-int kf_call_next(struct kf_worker *w, kf_fiber_t *name, bool *need_spare)
+/* @flags: in: besides what @w says; out */
+int kf_call_next(struct kf_worker *w, kf_fiber_t *name, uint32_t *flags)
 {
 	struct kfiber_next args = {
 		.size = sizeof(args),
-		.flags = KFIBER_NEXT_DEADLOCK | (w->offer ? KFIBER_NEXT_OFFER : 0),
+		.flags = *flags | KFIBER_NEXT_DEADLOCK | (w->offer ? KFIBER_NEXT_OFFER : 0),
 		.worker = w->index,
 		.arm = w->arm,
 	};
@@ -45,7 +46,7 @@ int kf_call_next(struct kf_worker *w, kf_fiber_t *name, bool *need_spare)
 	w->arm = 0;
 	w->offer = false;
 	*name = args.fiber;
-	*need_spare = !err && args.flags & KFIBER_NEXT_NEED_SPARE;
+	*flags = err ? 0 : args.flags;
 	return err;
 }
 

@@ -152,6 +152,7 @@ static int kf_setup_device(struct kf_domain *d, const struct kf_config *config)
 		.pool_bytes = config->pool_bytes,
 		.slice_ns = config->slice_ns,
 		.slack_ns = config->slack_ns,
+		.idle_ns = config->idle_ns,
 	};
 
 	return ioctl(d->fd, KFIBER_IOC_SETUP, &setup) ? -errno : 0;

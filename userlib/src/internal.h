@@ -129,6 +129,7 @@ struct kf_stack {
  * @pinned: that fiber while it has left its stack; NULL while it runs
  * @pinned_woken: it need not wait for anything
  * @leaves: a fiber ended pinned: the thread is not for others
+ * @surplus: the module does not need it any more
  * @busy: its fiber holds a lock of the library's, outside of critical sections
  * @alt_stack: its alternate signal stack, if that is ours
  * @stack: its own stack, for ASan; empty before the first switch
@@ -152,6 +153,7 @@ struct kf_worker {
 	struct kfiber_fiber_block *pinned;
 	bool pinned_woken;
 	bool leaves;
+	bool surplus;
 	atomic_bool busy;
 	char *alt_stack;
 	struct kf_stack stack;
@@ -507,7 +509,7 @@ void kf_file_turns_reset(void);
 
 /* call.c */
 int kf_call_simple(struct kf_domain *d, unsigned long command, uint32_t *worker);
-int kf_call_next(struct kf_worker *w, kf_fiber_t *name, bool *need_spare);
+int kf_call_next(struct kf_worker *w, kf_fiber_t *name, uint32_t *flags);
 void kf_call_kick(struct kf_domain *d, uint32_t flags);
 void kf_call_ready(struct kf_domain *d, const kf_fiber_t *names, unsigned int count);
 void kf_call_arm(struct kf_domain *d, kf_fiber_t name);

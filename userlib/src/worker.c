@@ -85,26 +85,6 @@ static void kf_worker_join(struct kf_worker *w)
 	free(w);
 }
 
-/*
- * The last that a thread does: whoever makes the next one joins it, so that threads
- * that come and go do not add up. Unless kf_workers_join() has taken it already.
- */
-static void kf_worker_left(struct kf_worker *w)
-{
-	struct kf_domain *d = w->domain;
-	struct kf_worker **link;
-
-	pthread_mutex_lock(&d->lock);
-	for (link = &d->threads; *link && *link != w; link = &(*link)->next)
-		;
-	if (*link) {
-		*link = w->next;
-		w->next = d->left;
-		d->left = w;
-	}
-	pthread_mutex_unlock(&d->lock);
-}
-
 static void kf_workers_reap(struct kf_domain *d)
 {
 	struct kf_worker *w, *next;
@@ -117,6 +97,27 @@ static void kf_workers_reap(struct kf_domain *d)
 		next = w->next;
 		kf_worker_join(w);
 	}
+}
+
+/*
+ * The last that a thread does: the next one that leaves joins it, or whoever makes another, so
+ * that threads that come and go do not add up. Unless kf_workers_join() has taken it already.
+ */
+static void kf_worker_left(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+	struct kf_worker **link;
+
+	kf_workers_reap(d);
+	pthread_mutex_lock(&d->lock);
+	for (link = &d->threads; *link && *link != w; link = &(*link)->next)
+		;
+	if (*link) {
+		*link = w->next;
+		w->next = d->left;
+		d->left = w;
+	}
+	pthread_mutex_unlock(&d->lock);
 }
 
 static void *kf_worker_main(void *arg)
@@ -205,13 +206,15 @@ static bool kf_worker_pick(struct kf_worker *w, kf_fiber_t *name)
 /* Asks for a fiber. Return: 0; -EINTR to try again; an error when the domain has ended. */
 static int kf_worker_ask(struct kf_worker *w, kf_fiber_t *name)
 {
-	bool need_spare;
+	/* The thread of kf_run() has to wait for the domain's end anyway. */
+	uint32_t flags = w == &w->domain->caller ? 0 : KFIBER_NEXT_SURPLUS;
 	int err;
 
 	kf_delay(KF_DELAY_NEXT);
-	err = kf_call_next(w, name, &need_spare);
-	if (!err && need_spare && !kf_worker_spare_outside(w))
+	err = kf_call_next(w, name, &flags);
+	if (flags & KFIBER_NEXT_NEED_SPARE && !kf_worker_spare_outside(w))
 		return -EINTR;
+	w->surplus = flags & KFIBER_NEXT_SURPLUS;
 	return err;
 }
 
@@ -240,7 +243,7 @@ static void kf_worker_loop(struct kf_worker *w)
 			continue;
 		if (err == -EDEADLK)
 			kf_deadlock(w->domain);
-		if (err)
+		if (err || w->surplus)
 			return;
 		/* All fibers wait, and this is told to those who make the time. */
 		if (!name) {

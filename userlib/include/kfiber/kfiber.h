@@ -72,6 +72,8 @@ extern "C" {
  *	sequence that this number stands for; 0: the usual order
  * @processors_max: how many kf_set_processors() may ask for, @processors at least, 1024 at
  *	most; 0: @processors or all the machine's CPUs, whichever is more
+ * @idle_ns: how long threads are kept that were made because fibers blocked, and are not
+ *	needed any more, from 1 ms to an hour; 0: 5 s, as io_uring's; or KF_IDLE_NEVER
  *
  * A field that is 0 takes its default.
  */
@@ -90,7 +92,11 @@ struct kf_config {
 	uint64_t slack_ns;
 	uint64_t seed;
 	unsigned int processors_max;
+	uint64_t idle_ns;
 };
+
+/** KF_IDLE_NEVER - kf_config.idle_ns: threads stay */
+#define KF_IDLE_NEVER UINT64_MAX
 
 /** KF_SLICE_NEVER - kf_config.slice_ns: fibers are not preempted */
 #define KF_SLICE_NEVER UINT64_MAX
