@@ -172,6 +172,9 @@ selftests: $(selftest_programs) build/selftests/fuzz/fuzz $(checker_programs) ##
 # But for what is about libraries.
 build/selftests/contain: STATIC :=
 
+# Asks the library itself what it makes of control groups that are files of its own.
+build/selftests/cpus: KF_CFLAGS += -Iuserlib/src
+
 # -isystem: the harness is not ours to warn about.
 build/selftests/%: selftests/%.c build/libkfiber.a Makefile
 	@mkdir -p $(@D)

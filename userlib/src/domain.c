@@ -2,7 +2,6 @@
 /* A domain from kf_run()'s call to its return. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -35,28 +34,6 @@ static void kf_prepare_process(void)
 {
 	pthread_atfork(NULL, NULL, kf_forked);
 	kf_check_find();
-}
-
-static unsigned int kf_count_cpus(void)
-{
-	unsigned int n = 0, size = 1024;
-	cpu_set_t *set = NULL;
-
-	/* EINVAL: the kernel knows more CPUs than the set has room for. */
-	for (; size <= 1u << 20; size *= 2) {
-		set = CPU_ALLOC(size);
-		if (!set)
-			return 1;
-		if (!sched_getaffinity(0, CPU_ALLOC_SIZE(size), set)) {
-			n = (unsigned int)CPU_COUNT_S(CPU_ALLOC_SIZE(size), set);
-			CPU_FREE(set);
-			break;
-		}
-		CPU_FREE(set);
-		if (errno != EINVAL)
-			break;
-	}
-	return n ? n : 1;
 }
 
 /* All of the machine's: more may be allowed later. */
@@ -106,7 +83,7 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 	if (kf_read_test_config(to))
 		return -EINVAL;
 	if (!to->processors)
-		to->processors = kf_count_cpus();
+		to->processors = kf_cpus_count(0);
 	if (!to->processors_max)
 		to->processors_max = kf_default_processors_max(to->processors);
 	if (!to->max_workers)
@@ -121,6 +98,12 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 	if (to->pool_stacks > KFIBER_FIBERS_MAX)
 		to->pool_stacks = KFIBER_FIBERS_MAX;
 	return 0;
+}
+
+/* Return: 0 if it is for kf_run() to say. Context: what kf_read_config() has taken. */
+static unsigned int kf_configured_processors(const struct kf_config *config)
+{
+	return config && config->size ? config->processors : 0;
 }
 
 static int kf_open_device(void)
@@ -224,6 +207,7 @@ static void kf_domain_close(struct kf_domain *d)
 	kf_sites_free(d);
 	if (d->fd >= 0)
 		close(d->fd);
+	pthread_mutex_destroy(&d->cpus_lock);
 	pthread_mutex_destroy(&d->arena_lock);
 	pthread_mutex_destroy(&d->lock);
 }
@@ -234,6 +218,7 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 
 	*d = (struct kf_domain){
 		.pid = getpid(),
+		.caller_tid = gettid(),
 		.flags = config->flags,
 		.nr_processors = config->processors_max,
 		.max_workers = config->max_workers,
@@ -243,6 +228,7 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 	};
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_mutex_init(&d->arena_lock, NULL);
+	pthread_mutex_init(&d->cpus_lock, NULL);
 	pthread_sigmask(SIG_SETMASK, NULL, &d->sigmask);
 	if (kf_has_test_clock(d))
 		kf_clock_init(d, config->seed);
@@ -300,6 +286,7 @@ int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg)
 {
 	struct kf_config full;
 	struct kf_domain d;
+	bool follows;
 	int err;
 
 	if (!fn)
@@ -310,10 +297,12 @@ int kf_run(const struct kf_config *config, int (*fn)(void *), void *arg)
 	err = kf_read_config(config, &full);
 	if (err)
 		return err;
+	follows = !kf_configured_processors(config) && !(full.flags & KF_TEST_CLOCK);
 	if (pthread_mutex_trylock(&kf_running))
 		return -EBUSY;
 	kf_file_turns_reset();
 	err = kf_domain_open(&d, &full);
+	kf_cpus_follow(&d, follows);
 	d.main_fn = fn;
 	d.main_arg = arg;
 	if (!err)
@@ -397,10 +386,15 @@ int kf_stats(struct kf_stats *stats)
 int kf_set_processors(unsigned int n)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
+	bool keeps = n;
 	int err;
 
 	if (!d)
 		return -ESRCH;
+	pthread_mutex_lock(&d->cpus_lock);
 	err = kf_call_processors(d, &n);
+	if (!err && keeps)
+		kf_cpus_follow(d, false);
+	pthread_mutex_unlock(&d->cpus_lock);
 	return err ? err : (int)n;
 }

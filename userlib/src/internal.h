@@ -21,6 +21,7 @@
  *   key.c       fiber-local values
  *   stack.c     what is known of stacks, trimming
  *   dump.c      what is known of fibers; object.h, text.c
+ *   cpus.c      how many CPUs there are for us
  *   site.c      what is known of the places where fibers are spawned
  *   fault.c     the signals of faults; fault.h is the map of what belongs to it:
  *               contain.c, report.c, walk.c, symbol.c
@@ -259,6 +260,9 @@ struct kf_checked;
  * struct kf_domain - the library's side of a domain
  * @fd: the device
  * @pid: the process
+ * @caller_tid: the thread that called kf_run()
+ * @cpus_look_at: when to look how many CPUs there are; UINT64_MAX: never
+ * @cpus_lock: held while the number of processors is set
  * @flags: KF_NO_FAULT_HANDLER, KF_CONTAIN_FAULTS, KF_TEST_CLOCK
  * @reports: of contained faults, see report.c
  * @nr_processors: how many there can be
@@ -293,6 +297,9 @@ struct kf_checked;
 struct kf_domain {
 	int fd;
 	pid_t pid;
+	pid_t caller_tid;
+	atomic_uint_least64_t cpus_look_at;
+	pthread_mutex_t cpus_lock;
 	unsigned int flags;
 	atomic_uint_least64_t reports;
 	unsigned int nr_processors;
@@ -506,6 +513,13 @@ static inline bool kf_has_test_clock(const struct kf_domain *d)
 
 /* file.c */
 void kf_file_turns_reset(void);
+
+/* cpus.c */
+unsigned int kf_cpus_quota(const char *proc);
+unsigned int kf_cpus_count(pid_t thread);
+void kf_cpus_follow(struct kf_domain *d, bool follows);
+bool kf_cpus_are_due(struct kf_domain *d);
+void kf_cpus_look(struct kf_domain *d);
 
 /* call.c */
 int kf_call_simple(struct kf_domain *d, unsigned long command, uint32_t *worker);

@@ -166,6 +166,9 @@ static enum kf_pick kf_pick_fairly(struct kf_worker *w, struct kfiber_processor_
 {
 	struct kfiber_domain_block *b = w->domain->block;
 
+	/* There the CPUs are counted again. */
+	if (kf_cpus_are_due(w->domain))
+		return KF_PICK_ASK;
 	if (offer == KFIBER_OFFER_ALL || kf_read32(&b->global) || kf_read32(&b->waiters)) {
 		w->offer = true;
 		return KF_PICK_ASK;

@@ -235,6 +235,11 @@ static void kf_worker_loop(struct kf_worker *w)
 	int err;
 
 	while (!w->leaves) {
+		if (kf_cpus_are_due(w->domain)) {
+			kf_leave(w);
+			kf_cpus_look(w->domain);
+			kf_enter(w);
+		}
 		/* Whoever looks for memory cannot take what this processor keeps warm. */
 		if (kf_is_pressed(w->domain) && kf_holds_processor(w))
 			kf_pools_drain_critical(w);

@@ -45,7 +45,9 @@ extern "C" {
 /**
  * struct kf_config - how a domain is set up
  * @size: sizeof(struct kf_config): lets the struct grow at its end
- * @processors: how many fibers run at once; 0: the CPUs this thread may run on
+ * @processors: how many fibers run at once; 0: as many as this thread may run on CPUs, or as
+ *	its control groups give time for (cpu.max, rounded up, at least 2), and that is
+ *	followed when it changes
  * @max_workers: bound on threads; 0: 10000, as Go's
  * @max_fibers: bound on fibers alive at once; 0: 1048576, or what a sanitizer or
  *	valgrind has room for
@@ -547,7 +549,8 @@ int kf_spawn_sites(struct kf_spawn_site *sites, int n);
 
 /**
  * kf_set_processors() - change how many fibers run at once
- * @n: from 1 to kf_config.processors_max; 0 to leave it as it is
+ * @n: from 1 to kf_config.processors_max; 0 to leave it as it is. Once it is said it does
+ *	not follow the CPUs any more
  *
  * Who runs on a processor that is taken away goes on on another one when its turn comes.
  * That is asked for when the call returns, and has come about when what runs there has
