@@ -75,7 +75,8 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 				return -E2BIG;
 		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
 	}
-	if (to->flags & ~(KF_CONTAIN_FAULTS | KF_NO_FAULT_HANDLER | KF_TEST_CLOCK) ||
+	if (to->flags & ~(KF_CONTAIN_FAULTS | KF_NO_FAULT_HANDLER | KF_TEST_CLOCK |
+			  KF_REPORT_LEAKS) ||
 	    kf_shift_of(to->stack_size) < 0)
 		return -EINVAL;
 	if (to->flags & KF_CONTAIN_FAULTS && to->flags & KF_NO_FAULT_HANDLER)

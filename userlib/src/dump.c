@@ -13,8 +13,6 @@
 /* Worker blocks to a page: those of a page can be read if one of them is there. */
 #define KF_WORKERS_PER_PAGE (4096u / sizeof(struct kfiber_worker_block))
 
-#define KF_NS_PER_MS 1000000u
-
 /**
  * struct kf_dump - a dump on its way
  * @text: where it goes
@@ -30,37 +28,6 @@ struct kf_dump {
 	bool still;
 	uint64_t now;
 };
-
-static const char *const kf_object_names[] = {
-	[KF_OBJECT_FIBER] = "the end of",
-	[KF_OBJECT_MUTEX] = "mutex",
-	[KF_OBJECT_RWLOCK] = "rwlock",
-	[KF_OBJECT_COND] = "condition",
-	[KF_OBJECT_SEM] = "semaphore",
-	[KF_OBJECT_WAITGROUP] = "wait group",
-	[KF_OBJECT_ONCE] = "once",
-	[KF_OBJECT_CHAN] = "channel",
-	[KF_OBJECT_SELECT] = "select",
-	[KF_OBJECT_TIMER] = "timer",
-	[KF_OBJECT_CTX] = "context",
-	[KF_OBJECT_FILE] = "file descriptor",
-	[KF_OBJECT_LATCH] = "latch",
-};
-
-#define KF_NR_OBJECTS (sizeof(kf_object_names) / sizeof(kf_object_names[0]))
-
-/* 1.234 s */
-static void kf_text_seconds(struct kf_text *t, uint64_t ns)
-{
-	uint64_t ms = ns / KF_NS_PER_MS;
-
-	kf_text_number(t, ms / 1000, 10);
-	kf_text_byte(t, '.');
-	kf_text_number(t, ms / 100 % 10, 10);
-	kf_text_number(t, ms / 10 % 10, 10);
-	kf_text_number(t, ms % 10, 10);
-	kf_text_add(t, " s");
-}
 
 /* Return: the block of the worker that says it runs @name, NULL if none does. */
 static struct kfiber_worker_block *kf_dump_worker(const struct kf_dump *dump, kf_fiber_t name)
@@ -101,35 +68,26 @@ static void kf_dump_holder(struct kf_dump *dump, const kf_mutex_t *m)
 {
 	struct kfiber_fiber_block *holder;
 
-	if (!kf_mutex_is_held(m))
-		return;
-	holder = m->holder ? kf_block(dump->domain, m->holder - 1) : NULL;
-	kf_text_add(&dump->text, ", held by ");
-	if (holder)
+	switch (kf_mutex_holder(dump->domain, m, &holder)) {
+	case KF_HOLDER_NOBODY:
+		break;
+	case KF_HOLDER_THREAD:
+		kf_text_add(&dump->text, ", held by a thread");
+		break;
+	case KF_HOLDER_ENDED:
+		kf_text_add(&dump->text, ", held by a fiber that has ended");
+		break;
+	case KF_HOLDER_FIBER:
+		kf_text_add(&dump->text, ", held by ");
 		kf_text_fiber(&dump->text, dump->domain, holder);
-	else
-		kf_text_add(&dump->text, "a thread");
+	}
 }
 
 static void kf_dump_object(struct kf_dump *dump, uint64_t object)
 {
-	struct kf_domain *d = dump->domain;
-	enum kf_object_kind kind = kf_object_kind(object);
-	uint64_t address = kf_object_address(object);
-
-	kf_text_add(&dump->text, kind < KF_NR_OBJECTS ? kf_object_names[kind] : "object");
-	kf_text_byte(&dump->text, ' ');
-	if (kind == KF_OBJECT_FIBER) {
-		kf_text_fiber(&dump->text, d, (struct kfiber_fiber_block *)address);
-		return;
-	}
-	if (kind == KF_OBJECT_FILE) {
-		kf_text_number(&dump->text, address, 10);
-		return;
-	}
-	kf_text_hex(&dump->text, address);
-	if (kind == KF_OBJECT_MUTEX && dump->still)
-		kf_dump_holder(dump, (const kf_mutex_t *)address);
+	kf_text_object(&dump->text, dump->domain, object);
+	if (kf_object_kind(object) == KF_OBJECT_MUTEX && dump->still)
+		kf_dump_holder(dump, (const kf_mutex_t *)kf_object_address(object));
 }
 
 static void kf_dump_wait(struct kf_dump *dump, struct kfiber_fiber_block *f, uint64_t word)

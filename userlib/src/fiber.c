@@ -218,6 +218,9 @@ void kf_exit(void *value)
 	if (!w)
 		__builtin_trap();
 	kf_locals_end(w->current);
+	w = kf_worker_self();
+	if (w->domain->flags & KF_REPORT_LEAKS && kf_self() == w->domain->main_name)
+		kf_leaks_at_end(w->domain);
 	kf_member_end(kf_worker_self()->current, (int)(intptr_t)value);
 	w = kf_worker_self();
 	w->current->value = (uintptr_t)value;

@@ -20,8 +20,9 @@
  *   file.c      waiting for files
  *   key.c       fiber-local values
  *   stack.c     what is known of stacks, trimming
- *   dump.c      what is known of fibers; object.h, text.c
+ *   dump.c      what is known of fibers; object.h and object.c, text.c
  *   cpus.c      how many CPUs there are for us
+ *   leaks.c     which of them are left behind; stuck.c: and why they cannot go on
  *   site.c      what is known of the places where fibers are spawned
  *   fault.c     the signals of faults; fault.h is the map of what belongs to it:
  *               contain.c, report.c, walk.c, symbol.c
@@ -263,7 +264,7 @@ struct kf_checked;
  * @caller_tid: the thread that called kf_run()
  * @cpus_look_at: when to look how many CPUs there are; UINT64_MAX: never
  * @cpus_lock: held while the number of processors is set
- * @flags: KF_NO_FAULT_HANDLER, KF_CONTAIN_FAULTS, KF_TEST_CLOCK
+ * @flags: KF_NO_FAULT_HANDLER, KF_CONTAIN_FAULTS, KF_TEST_CLOCK, KF_REPORT_LEAKS
  * @reports: of contained faults, see report.c
  * @nr_processors: how many there can be
  * @max_workers: as configured
@@ -491,6 +492,10 @@ int kf_tell(struct kf_domain *d, kf_fiber_t name, uint64_t flag);
 void kf_set_interrupt(struct kf_domain *d, kf_fiber_t name);
 void kf_clear_interrupt(struct kfiber_fiber_block *self);
 void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
+struct kf_worker *kf_hold_begin(void);
+bool kf_hold(struct kfiber_fiber_block *f, uint64_t word);
+void kf_let_go(struct kf_domain *d, struct kf_worker *w, struct kfiber_fiber_block *f);
+void kf_hold_end(struct kf_worker *w);
 
 /* pin.c */
 void kf_pin_stay_critical(struct kf_worker *w, struct kfiber_fiber_block *f, enum kf_after after);
@@ -592,11 +597,26 @@ void kf_trace_begin(struct kf_domain *d);
 void kf_trace_end(struct kf_domain *d);
 
 /* mutex.c */
-bool kf_mutex_is_held(const kf_mutex_t *m);
+enum kf_holder {
+	KF_HOLDER_NOBODY,
+	KF_HOLDER_THREAD,	/* or unknown */
+	KF_HOLDER_FIBER,
+	KF_HOLDER_ENDED,	/* a fiber that is not there any more */
+};
+
+enum kf_holder kf_mutex_holder(struct kf_domain *d, const kf_mutex_t *m,
+			       struct kfiber_fiber_block **holder);
+
+/* leaks.c */
+void kf_leaks_at_end(struct kf_domain *d);
+
+/* walk.c */
+uint32_t kf_walk_parked(uint64_t sp, uintptr_t *ips, uint32_t n);
 
 /* arch */
 void kf_context_switch(__u64 *save, uint64_t load);
 void kf_context_start(void);
+void kf_context_visit(uint64_t sp, void (*fn)(void *arg), void *arg);
 uint64_t kf_context_prepare(uintptr_t stack_top, void *(*fn)(void *), void *arg);
 
 /* fiber.c; called by kf_context_start() */

@@ -123,18 +123,60 @@ static __attribute__((noinline)) int kf_mutex_lock_slowly(kf_mutex_t *m, uint64_
 	}
 }
 
-/* For a report of a deadlock: the index of the fiber that has it, and one; 0: a thread. */
+/*
+ * For reports: who has it, as an index and some bits of the generation; 0: a thread, or who
+ * has not said so yet. Written after the lock and taken away before the unlock, so it is
+ * never that of who had it before.
+ */
+#define KF_HOLDER_IS_FIBER 0x80000000u
+#define KF_HOLDER_GENERATION 0x7f000000u
+#define KF_HOLDER_INDEX 0x00ffffffu
+
+_Static_assert(KFIBER_FIBERS_MAX - 1 <= KF_HOLDER_INDEX, "an index has too many bits");
+
+static uint32_t kf_holder_generation(uint64_t name)
+{
+	return (uint32_t)(name >> KFIBER_GENERATION_SHIFT << 24) & KF_HOLDER_GENERATION;
+}
+
+static void kf_mutex_set_holder(kf_mutex_t *m, uint32_t holder)
+{
+	atomic_store_explicit(kf_atomic32(&m->holder), holder, memory_order_relaxed);
+}
+
 static void kf_mutex_note_holder(kf_mutex_t *m)
 {
 	struct kf_worker *w = kf_fiber_worker();
+	kf_fiber_t name = w ? w->block->fiber : 0;
 
-	m->holder = w ? (uint32_t)w->block->fiber + 1 : 0;
+	kf_mutex_set_holder(m, w ? KF_HOLDER_IS_FIBER | kf_holder_generation(name) |
+			       (uint32_t)(name & KF_HOLDER_INDEX) : 0);
 }
 
-/* Context: nobody changes it meanwhile. */
-bool kf_mutex_is_held(const kf_mutex_t *m)
+/**
+ * kf_mutex_holder() - who has a mutex?
+ * @d: the domain
+ * @m: its memory is there, and may change
+ * @holder: out: the fiber, with KF_HOLDER_FIBER
+ *
+ * One fiber in 128 that follows on the one that has ended is taken for it.
+ */
+enum kf_holder kf_mutex_holder(struct kf_domain *d, const kf_mutex_t *m,
+			       struct kfiber_fiber_block **holder)
 {
-	return m->word & KF_MUTEX_LOCKED;
+	uint32_t noted = kf_read32((__u32 *)&m->holder);
+	uint64_t word;
+
+	if (!(kf_read32((__u32 *)&m->word) & KF_MUTEX_LOCKED))
+		return KF_HOLDER_NOBODY;
+	*holder = noted ? kf_block(d, noted & KF_HOLDER_INDEX) : NULL;
+	if (!*holder)
+		return KF_HOLDER_THREAD;
+	word = atomic_load_explicit(kf_atomic64(&(*holder)->word), memory_order_acquire);
+	if (kf_holder_generation(word) != (noted & KF_HOLDER_GENERATION) ||
+	    kf_state(word) == KFIBER_FREE || kf_state(word) == KFIBER_DEAD)
+		return KF_HOLDER_ENDED;
+	return KF_HOLDER_FIBER;
 }
 
 int kf_mutex_lock_until(kf_mutex_t *m, uint64_t deadline)
@@ -240,6 +282,7 @@ int kf_mutex_unlock(kf_mutex_t *m)
 
 	if (kf_is_checked())
 		kf_check_release(m);
+	kf_mutex_set_holder(m, 0);
 	if (atomic_compare_exchange_strong_explicit(kf_mutex_word(m), &locked, 0,
 						    memory_order_release, memory_order_relaxed))
 		return 0;

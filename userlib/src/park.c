@@ -45,15 +45,14 @@ static uint64_t kf_awaited_flag(uint64_t word)
 	return word & KFIBER_WAITS_WAKE ? KFIBER_WAKE : KFIBER_PERMIT;
 }
 
-/* Nobody is on the fiber's stack: it may be resumed, by others or right away. */
-void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
+/* PARKING -> PARKED, or what came meanwhile. Return: false if the fiber is to be queued. */
+static bool kf_publish(struct kfiber_fiber_block *f)
 {
 	_Atomic uint64_t *word = kf_atomic64(&f->word);
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
 	uint64_t new;
 	bool woken;
 
-	kf_count(&kf_worker_processor(w)->block->parks);
 	do {
 		woken = old & (kf_awaited_flag(old) | KFIBER_TIMEDOUT);
 		new = old & ~KFIBER_STATE_MASK;
@@ -65,9 +64,18 @@ void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
 	kf_delay(KF_DELAY_PUBLISHED);
-	if (woken && w->pinned)
+	return !woken;
+}
+
+/* Nobody is on the fiber's stack: it may be resumed, by others or right away. */
+void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
+{
+	kf_count(&kf_worker_processor(w)->block->parks);
+	if (kf_publish(f))
+		return;
+	if (w->pinned)
 		w->pinned_woken = true;
-	else if (woken)
+	else
 		kf_push_last_critical(w, kf_name(w->domain, f));
 }
 
@@ -266,6 +274,53 @@ static void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical, kf_f
 	}
 	if (!critical)
 		kf_leave(w);
+}
+
+/*
+ * Who wants to look at a parked fiber's stack holds it, as the module's trimming does and by
+ * the same rule: PARKED -> PARKING, and then nobody resumes it but who published PARKED,
+ * which is what lets go of it. One who wakes it leaves that in the word. The holder, if it
+ * is a fiber, keeps its processor meanwhile.
+ */
+
+/* Return: the caller's worker, from here to kf_hold_end() in a critical section, or NULL. */
+struct kf_worker *kf_hold_begin(void)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	if (w)
+		kf_enter(w);
+	return w;
+}
+
+void kf_hold_end(struct kf_worker *w)
+{
+	if (w)
+		kf_leave(w);
+}
+
+/**
+ * kf_hold() - keep a fiber parked
+ * @f: not pinned: what is woken of those is told to their threads
+ * @word: its word, with PARKED
+ *
+ * Return: false if that is not its word any more.
+ */
+bool kf_hold(struct kfiber_fiber_block *f, uint64_t word)
+{
+	return kf_state(word) == KFIBER_PARKED &&
+	       atomic_compare_exchange_strong_explicit(kf_atomic64(&f->word), &word,
+						       (word & ~KFIBER_STATE_MASK) | KFIBER_PARKING,
+						       memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* @w: as kf_hold_begin() gave it. */
+void kf_let_go(struct kf_domain *d, struct kf_worker *w, struct kfiber_fiber_block *f)
+{
+	kf_fiber_t name = kf_name(d, f);
+
+	if (!kf_publish(f))
+		kf_queue_woken(d, w, name, 0);
 }
 
 /* Is this the word of the fiber of that name, and has it not ended? */

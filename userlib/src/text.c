@@ -17,6 +17,8 @@ static bool kf_text_may_write(const struct kf_text *t)
 	return !t->no_wait || (poll(&p, 1, 0) == 1 && p.revents & POLLOUT);
 }
 
+#define KF_NS_PER_MS 1000000u
+
 static void kf_text_flush(struct kf_text *t)
 {
 	size_t done = 0;
@@ -83,6 +85,19 @@ void kf_text_kib(struct kf_text *t, uint64_t pages)
 {
 	kf_text_number(t, pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024, 10);
 	kf_text_add(t, " KiB");
+}
+
+/* 1.234 s */
+void kf_text_seconds(struct kf_text *t, uint64_t ns)
+{
+	uint64_t ms = ns / KF_NS_PER_MS;
+
+	kf_text_number(t, ms / 1000, 10);
+	kf_text_byte(t, '.');
+	kf_text_number(t, ms / 100 % 10, 10);
+	kf_text_number(t, ms / 10 % 10, 10);
+	kf_text_number(t, ms % 10, 10);
+	kf_text_add(t, " s");
 }
 
 /* function+0x12 (program+0x1234), as far as it is known */

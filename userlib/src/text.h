@@ -30,8 +30,10 @@ void kf_text_add(struct kf_text *t, const char *s);
 void kf_text_number(struct kf_text *t, uint64_t n, unsigned int base);
 void kf_text_hex(struct kf_text *t, uint64_t n);
 void kf_text_kib(struct kf_text *t, uint64_t pages);
+void kf_text_seconds(struct kf_text *t, uint64_t ns);
 void kf_text_place(struct kf_text *t, uintptr_t address);
 void kf_text_fiber(struct kf_text *t, struct kf_domain *d, struct kfiber_fiber_block *f);
+void kf_text_object(struct kf_text *t, struct kf_domain *d, uint64_t object);
 void kf_text_end(struct kf_text *t);
 
 #endif /* KF_TEXT_H */

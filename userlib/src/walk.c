@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The functions on a stack, seen from a signal handler.
+ * The functions on a stack: of a fiber that is interrupted, seen from a signal handler; or
+ * of a parked one, as if that had called the function that walks.
  *
  * The unwinder is GCC's, which every C program has in libgcc_s or libgcc_eh.
  * glibc's backtrace() is a loop around the same, but loads it with dlopen() and
@@ -80,4 +81,53 @@ void kf_walk_prepare(void)
 	struct kf_walk walk = { .found = false };
 
 	_Unwind_Backtrace(kf_walk_frame, &walk);
+}
+
+/**
+ * struct kf_parked_walk - a walk over the stack of a parked fiber
+ * @ips: where return addresses go
+ * @n: how many there is room for
+ * @count: how many there are
+ * @found: the fiber's stack has been reached
+ */
+struct kf_parked_walk {
+	uintptr_t *ips;
+	uint32_t n;
+	uint32_t count;
+	bool found;
+};
+
+static _Unwind_Reason_Code kf_walk_parked_frame(struct _Unwind_Context *context, void *arg)
+{
+	struct kf_parked_walk *walk = arg;
+	uintptr_t function = _Unwind_GetRegionStart(context);
+
+	if (function == (uintptr_t)kf_fiber_start || walk->count == walk->n)
+		return _URC_END_OF_STACK;
+	if (walk->found)
+		walk->ips[walk->count++] = _Unwind_GetIP(context);
+	/* Ours come first. */
+	walk->found |= function == (uintptr_t)kf_context_visit;
+	return _URC_NO_REASON;
+}
+
+static void kf_walk_from_here(void *walk)
+{
+	_Unwind_Backtrace(kf_walk_parked_frame, walk);
+}
+
+/**
+ * kf_walk_parked() - find the functions on the stack of a parked fiber
+ * @sp: its stack pointer; it is held
+ * @ips: out: return addresses, the innermost first, the library's own too
+ * @n: how many there is room for
+ *
+ * Return: how many there are, @n at most.
+ */
+uint32_t kf_walk_parked(uint64_t sp, uintptr_t *ips, uint32_t n)
+{
+	struct kf_parked_walk walk = { .ips = ips, .n = n };
+
+	kf_context_visit(sp, kf_walk_from_here, &walk);
+	return walk.count;
 }

@@ -105,4 +105,38 @@ kf_context_prepare:
 	.cfi_endproc
 	.size	kf_context_prepare, . - kf_context_prepare
 
+/*
+ * void kf_context_visit(uint64_t sp, void (*fn)(void *), void *arg)
+ *
+ * Calls fn(arg). Who unwinds from there finds as our caller the one of kf_context_switch()
+ * that has saved @sp, with its registers.
+ */
+	.globl	kf_context_visit
+	.hidden	kf_context_visit
+	.type	kf_context_visit, @function
+	.balign	16
+kf_context_visit:
+	.cfi_startproc
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbx, 0
+	movq	%rdi, %rbx
+	movq	%rdx, %rdi
+	.cfi_remember_state
+	.cfi_def_cfa rbx, 64
+	.cfi_offset rbp, -16
+	.cfi_offset rbx, -24
+	.cfi_offset r12, -32
+	.cfi_offset r13, -40
+	.cfi_offset r14, -48
+	.cfi_offset r15, -56
+	call	*%rsi
+	.cfi_restore_state
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbx
+	retq
+	.cfi_endproc
+	.size	kf_context_visit, . - kf_context_visit
+
 	.section .note.GNU-stack, "", @progbits

@@ -26,6 +26,7 @@
 #include <kfiber/ctx.h>
 #include <kfiber/file.h>
 #include <kfiber/key.h>
+#include <kfiber/leaks.h>
 #include <kfiber/scope.h>
 #include <kfiber/sync.h>
 #include <kfiber/timer.h>
@@ -55,7 +56,8 @@ extern "C" {
  * @stack_size: addresses for a fiber's stack, guard included, a power of two
  *	from 16 KiB to 1 GiB; 0: 256 KiB. Memory is taken as it is used, in
  *	pages.
- * @flags: KF_CONTAIN_FAULTS, for all fibers; KF_NO_FAULT_HANDLER; KF_TEST_CLOCK
+ * @flags: KF_CONTAIN_FAULTS, for all fibers; KF_NO_FAULT_HANDLER; KF_TEST_CLOCK;
+ *	KF_REPORT_LEAKS
  * @guard_size: addresses at the bottom of each stack that are never backed by
  *	memory, rounded up to pages, at most half of the stack; 0: a quarter of
  *	the stack, at most 64 KiB. A frame larger than this can jump over it
@@ -158,6 +160,15 @@ struct kf_config {
 
 /** KF_NO_FAULT_HANDLER - kf_config.flags: leave the signals of faults alone */
 #define KF_NO_FAULT_HANDLER 4u
+
+/**
+ * KF_REPORT_LEAKS - kf_config.flags: say what the first fiber leaves behind
+ *
+ * When it ends, others have a second to do so too. Then those that wait without an end, or
+ * were never joined, are printed on stderr as by kf_leaks(); and kf_run() waits for
+ * them as ever. What goes on until a deadline or for a file is nobody's leak.
+ */
+#define KF_REPORT_LEAKS 2048u
 
 /** KF_DETACHED - kf_attr.flags: nobody joins this fiber */
 #define KF_DETACHED 1u
