@@ -755,6 +755,29 @@ static int write_much(void *arg)
 	return 0;
 }
 
+/* A plain thread, too, is back in time, with what was written. */
+TEST(much_is_written_by_a_plain_thread)
+{
+	int (*const opens[])(int *) = { open_pipe, open_stream, open_tcp };
+	unsigned int i;
+	ssize_t n, all;
+
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, opens[i](shared_fds));
+		all = 0;
+		do {
+			n = kf_write(shared_fds[1], much, MUCH, kf_after(20 * MS));
+			all += n > 0 ? n : 0;
+		} while (n > 0);
+		EXPECT_EQ(-ETIMEDOUT, n);
+		/* A page, at least: that is what a pipe that is full with one byte less has. */
+		EXPECT_GE(all, 4096);
+		EXPECT_EQ(-ETIMEDOUT, kf_write(shared_fds[1], much, MUCH, 0));
+		close(shared_fds[0]);
+		close(shared_fds[1]);
+	}
+}
+
 TEST_F_TIMEOUT(processors, much_is_written_to_a_socket, 120)
 {
 	ASSERT_EQ(0, run(variant->n, write_much, open_stream));
@@ -943,6 +966,72 @@ static int connections(void *arg)
 TEST_F(processors, many_accept_at_one_socket)
 {
 	ASSERT_EQ(0, run(variant->n, connections, NULL));
+}
+
+/* A listener of the Unix domain that is full is in no poll of who connects. */
+static int full_listener;
+static struct sockaddr_un full_address;
+
+static int connect_full(uint64_t deadline, int flags)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | flags, 0);
+	int err = kf_connect(fd, (struct sockaddr *)&full_address, sizeof(full_address), deadline);
+
+	close(fd);
+	return err;
+}
+
+static void *connects_full(void *arg)
+{
+	return (void *)(long)connect_full(KF_FOREVER, (int)(long)arg);
+}
+
+static int full_listeners(void *arg)
+{
+	kf_fiber_t fiber;
+	uint64_t begin = kf_now();
+	int client = socket(AF_UNIX, SOCK_STREAM, 0), i;
+	void *value;
+
+	full_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(full_address.sun_path + 1, sizeof(full_address.sun_path) - 1, "full-%d-%p",
+		 getpid(), arg);
+	full_listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (bind(full_listener, (struct sockaddr *)&full_address, sizeof(full_address)) ||
+	    listen(full_listener, 0) ||
+	    kf_connect(client, (struct sockaddr *)&full_address, sizeof(full_address), 0))
+		return -1;
+	if (connect_full(0, 0) != -ETIMEDOUT)
+		return -2;
+	if (connect_full(kf_after(20 * MS), 0) != -ETIMEDOUT ||
+	    connect_full(kf_after(20 * MS), SOCK_NONBLOCK) != -ETIMEDOUT ||
+	    kf_now() - begin < 40 * MS)
+		return -3;
+	/* Now there is room, for one after the other. */
+	for (i = 0; kf_self() && i < 2; i++) {
+		if (kf_spawn(&fiber, NULL, connects_full, (void *)(long)(i ? SOCK_NONBLOCK : 0)))
+			return -4;
+		wait_until_parked(fiber);
+		close(kf_accept(full_listener, NULL, NULL, KF_FOREVER));
+		if (kf_join(fiber, &value) || value)
+			return -5;
+	}
+	/* And who is cancelled does not wait for it. */
+	if (kf_self() && (kf_cancel(kf_self()) || connect_full(KF_FOREVER, 0) != -ECANCELED))
+		return -6;
+	close(client);
+	close(full_listener);
+	return 0;
+}
+
+TEST_F(processors, a_listener_that_is_full)
+{
+	ASSERT_EQ(0, run(variant->n, full_listeners, NULL));
+}
+
+TEST(a_listener_that_is_full_and_a_plain_thread)
+{
+	ASSERT_EQ(0, full_listeners(NULL));
 }
 
 /* --- what cannot be waited for, and what is wrong ------------------------------------- */

@@ -24,8 +24,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -363,13 +365,31 @@ static ssize_t kf_call_write(struct kfiber_file *op, struct kf_ordinary *more, s
 	return write(op->fd, kf_pointer(op->buffer), length);
 }
 
+/* As much as there is room for, as far as that can be said. poll() has said there is some. */
+static ssize_t kf_call_write_some(struct kfiber_file *op, struct kf_ordinary *more, size_t length)
+{
+	struct stat is;
+
+	if (fstat(op->fd, &is))
+		return -1;
+	if (S_ISSOCK(is.st_mode))
+		return send(op->fd, kf_pointer(op->buffer), length, MSG_DONTWAIT);
+	if (S_ISFIFO(is.st_mode) && length > PIPE_BUF)
+		length = PIPE_BUF;
+	return kf_call_write(op, more, length);
+}
+
 ssize_t kf_write(int fd, const void *buffer, size_t count, uint64_t deadline)
 {
 	struct kfiber_file op = {
 		.fd = fd, .operation = KFIBER_FILE_WRITE,
 		.buffer = (uintptr_t)buffer, .length = count,
 	};
-	struct kf_ordinary more = { .call = kf_call_write };
+	/* In a plain thread the ordinary call would wait until all is written. */
+	struct kf_ordinary more = {
+		.call = deadline == KF_FOREVER || kf_fiber_worker() ? kf_call_write :
+								       kf_call_write_some,
+	};
 
 	return kf_file_all(&op, &more, deadline);
 }
@@ -510,24 +530,17 @@ static int kf_connect_result(int fd)
 	return -err;
 }
 
-static ssize_t kf_call_connect(struct kfiber_file *op, struct kf_ordinary *more, size_t length)
-{
-	return connect(op->fd, more->address, (socklen_t)op->address_length);
-}
-
 int kf_connect(int fd, const struct sockaddr *address, socklen_t address_length,
 	       uint64_t deadline)
 {
-	int err = kf_connect_begin(fd, address, address_length);
+	unsigned int tries = KF_READY_TRIES;
+	int err;
 
 	/* A full listener of the Unix domain: nothing tells when there is room. */
-	if (err == -EAGAIN && deadline) {
-		struct kfiber_file op = { .fd = fd, .address_length = address_length };
-		struct kf_ordinary more = {
-			.call = kf_call_connect, .address = (struct sockaddr *)address,
-		};
-
-		return (int)kf_ordinary(&op, &more, 0);
+	while ((err = kf_connect_begin(fd, address, address_length)) == -EAGAIN) {
+		err = kf_back_off(tries++, deadline);
+		if (err)
+			return err;
 	}
 	if (err != -EINPROGRESS && err != -EALREADY)
 		return err;
