@@ -445,7 +445,8 @@ static int kf_open(struct inode *inode, struct file *file)
  * wait for ever. A forked child, or the child of a vfork, has a file table of
  * its own and ends nothing. A thread that exits has no memory any more, but the
  * files, and after exec() there is other memory; a file that a fiber waits for may hold this one (a socket in which it is
- * sent), so that too would wait for ever.
+ * sent), so that too would wait for ever. What is not set up by then never is: a thread with a
+ * table of its own may still have it, and nobody would end it.
  */
 static int kf_flush(struct file *file, fl_owner_t id)
 {
@@ -454,8 +455,8 @@ static int kf_flush(struct file *file, fl_owner_t id)
 					!atomic_read(&d->mm->mm_users));
 
 	kf_delay_sleep(KF_DELAY_FLUSH);
-	if (owner && kf_is_ready(d))
-		kf_sched_shutdown(d);
+	if (owner)
+		kf_domain_close(d);
 	return 0;
 }
 

@@ -101,20 +101,22 @@ struct kf_domain *kf_domain_create(struct inode *inode)
  * @args: as user space gave them
  *
  * Context: may sleep; takes setup_mutex.
- * Return: 0, -EINVAL, -EBADFD (done already), -ENOMEM: then it can be tried
- * again.
+ * Return: 0, -EINVAL, -EBADFD (done already), -ESHUTDOWN, -ENOMEM: then it can be
+ * tried again.
  */
 int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args)
 {
-	int err;
+	int err = 0;
 
 	if (!kf_limits_valid(args))
 		return -EINVAL;
 	mutex_lock(&d->setup_mutex);
-	if (d->ready) {
+	if (d->ready)
 		err = -EBADFD;
+	else if (d->closed)
+		err = -ESHUTDOWN;
+	if (err)
 		goto out;
-	}
 	d->nr_processors = args->processors_max ?: args->processors;
 	d->nr_used = args->processors;
 	d->max_workers = args->max_workers;
@@ -146,6 +148,24 @@ static void kf_domain_unref(struct kref *ref)
 void kf_domain_put(struct kf_domain *d)
 {
 	kref_put(&d->ref, kf_domain_unref);
+}
+
+/**
+ * kf_domain_close() - end a domain, or one that is not set up yet for good
+ * @d: the domain
+ *
+ * Context: may sleep; takes setup_mutex.
+ */
+void kf_domain_close(struct kf_domain *d)
+{
+	bool ready;
+
+	mutex_lock(&d->setup_mutex);
+	d->closed = true;
+	ready = d->ready;
+	mutex_unlock(&d->setup_mutex);
+	if (ready)
+		kf_sched_shutdown(d);
 }
 
 /* The last descriptor and the last mapping are gone. */

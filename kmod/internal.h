@@ -329,7 +329,8 @@ enum kf_trim_why {
  * @files: the file table that opened it: closing there ends the domain; an
  *	identity, never followed
  * @owner: process id of who opened it, for trace points only
- * @setup_mutex: serialises SETUP
+ * @setup_mutex: serialises SETUP, and guards @closed
+ * @closed: its owner has closed it
  * @ready: SETUP is done; store-release, load-acquire. What follows is immutable
  *	after it unless something else is said
  * @nr_processors: how many there can be
@@ -455,6 +456,7 @@ struct kf_domain {
 	void *files;
 	pid_t owner;
 	struct mutex setup_mutex;	/* SETUP */
+	bool closed;
 	bool ready;
 
 	u32 nr_processors;
@@ -592,6 +594,7 @@ extern struct workqueue_struct *kf_workqueue;
 struct kf_domain *kf_domain_create(struct inode *inode);
 int kf_domain_setup(struct kf_domain *d, const struct kfiber_setup *args);
 void kf_domain_put(struct kf_domain *d);
+void kf_domain_close(struct kf_domain *d);
 void kf_domain_release(struct kf_domain *d);
 void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args);
 

@@ -1465,6 +1465,38 @@ TEST(a_forked_child_cannot_set_up)
 	ASSERT_EQ(0, setup(fd, 1, 1, 1));
 }
 
+/* Has a file table of its own, where the device stays open. */
+static void *sets_up_elsewhere(void *arg)
+{
+	int *pipes = arg;
+	char c;
+
+	if (unshare(CLONE_FILES) || write(pipes[1], "x", 1) != 1 || read(pipes[2], &c, 1) != 1)
+		return (void *)1;
+	return (void *)(long)(setup(pipes[4], 1, 1, 1) == -ESHUTDOWN ? 0 : 2);
+}
+
+/* Who closes a domain is to end it, and this one could be ended by nobody else. */
+TEST(closed_before_it_is_set_up)
+{
+	pthread_t thread;
+	void *value;
+	int fds[5];
+	char c;
+
+	fds[4] = open(DEVICE, O_RDWR);
+	ASSERT_GE(fds[4], 0);
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(0, pipe(fds + 2));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, sets_up_elsewhere, (int[]){
+		fds[0], fds[1], fds[2], fds[3], fds[4] }));
+	ASSERT_EQ(1, read(fds[0], &c, 1));
+	ASSERT_EQ(0, close(fds[4]));
+	ASSERT_EQ(1, write(fds[3], "x", 1));
+	ASSERT_EQ(0, pthread_join(thread, &value));
+	ASSERT_EQ(NULL, value);
+}
+
 union control {
 	char bytes[CMSG_SPACE(sizeof(int))];
 	struct cmsghdr header;

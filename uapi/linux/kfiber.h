@@ -18,7 +18,7 @@
  *   ENOENT      no such worker or fiber, or not the caller's own
  *   ENXIO       nothing is mapped where it would have to be
  *   EAGAIN      a limit of the domain is reached
- *   ESHUTDOWN   the domain has ended
+ *   ESHUTDOWN   the domain has ended; SETUP: its owner has closed it
  *   EINTR       a signal came
  *   EDEADLK     nothing can make a fiber runnable any more, see KFIBER_NEXT_DEADLOCK
  *
