@@ -134,6 +134,7 @@ struct kf_stack {
  * @surplus: the module does not need it any more
  * @busy: its fiber holds a lock of the library's, outside of critical sections
  * @alt_stack: its alternate signal stack, if that is ours
+ * @errno_place: where the thread's errno is: the compiler would keep it across a switch
  * @stack: its own stack, for ASan; empty before the first switch
  * @context: its own context, for TSan
  *
@@ -158,6 +159,7 @@ struct kf_worker {
 	bool surplus;
 	atomic_bool busy;
 	char *alt_stack;
+	int *errno_place;
 	struct kf_stack stack;
 	void *context;
 };
@@ -377,6 +379,11 @@ static inline struct kf_processor *kf_worker_processor(struct kf_worker *w)
 	return &w->domain->processors[kf_read32(&w->block->processor)];
 }
 
+static inline struct kfiber_processor_block *kf_processor_block(struct kf_worker *w)
+{
+	return &w->domain->processor_blocks[kf_read32(&w->block->processor)];
+}
+
 /* Is a memory limit nearly reached, as far as somebody watches? */
 static inline bool kf_is_pressed(struct kf_domain *d)
 {
@@ -418,10 +425,17 @@ static inline uintptr_t kf_arena_base(struct kf_domain *d, unsigned int shift)
 
 /* worker.c */
 struct kf_worker *kf_worker_self(void);
-struct kf_worker *kf_fiber_worker(void);
 int kf_worker_run(struct kf_worker *w);
 void kf_workers_join(struct kf_domain *d);
 void kf_worker_forget(void);
+
+/* The caller's worker, if the caller is a fiber. */
+static inline struct kf_worker *kf_fiber_worker(void)
+{
+	struct kf_worker *w = kf_worker_self();
+
+	return w && w->current ? w : NULL;
+}
 
 /* critical sections: worker.c */
 void kf_acquire(struct kf_worker *w);
@@ -463,7 +477,7 @@ bool kf_is_anything_queued_critical(struct kf_worker *w);
 void kf_jump(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save, bool for_good);
 void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save, bool for_good);
 void kf_switch_critical(struct kf_worker *w, enum kf_after after);
-void kf_arrive(void);
+struct kf_worker *kf_arrive(void);
 void kf_stack_prepare(struct kf_domain *d, struct kfiber_fiber_block *f, void *(*fn)(void *),
 		      void *arg);
 

@@ -70,7 +70,7 @@ static bool kf_publish(struct kfiber_fiber_block *f)
 /* Nobody is on the fiber's stack: it may be resumed, by others or right away. */
 void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
 {
-	kf_count(&kf_worker_processor(w)->block->parks);
+	kf_count(&kf_processor_block(w)->parks);
 	if (kf_publish(f))
 		return;
 	if (w->pinned)
@@ -269,7 +269,7 @@ static void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical, kf_f
 	if (kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR) {
 		kf_call_ready(d, &name, 1);
 	} else {
-		kf_count(&kf_worker_processor(w)->block->unparks);
+		kf_count(&kf_processor_block(w)->unparks);
 		kf_push_next_critical(w, name);
 	}
 	if (!critical)

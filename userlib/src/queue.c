@@ -6,6 +6,9 @@
  */
 #include "internal.h"
 
+/* Out of line: who does not come there saves no registers for it. */
+#define KF_RARELY __attribute__((noinline))
+
 /* Return: 0 if the ring is empty. */
 static kf_fiber_t kf_ring_pop(__u32 *head_field, __u32 *tail_field, __u64 *slots, uint32_t mask)
 {
@@ -31,7 +34,7 @@ static kf_fiber_t kf_pop_local(struct kfiber_processor_block *p)
 	return kf_ring_pop(&p->local_head, &p->local_tail, p->local, KFIBER_LOCAL_SLOTS - 1);
 }
 
-static kf_fiber_t kf_pop_inbox(struct kfiber_processor_block *p)
+static KF_RARELY kf_fiber_t kf_pop_inbox(struct kfiber_processor_block *p)
 {
 	return kf_ring_pop(&p->inbox_head, &p->inbox_tail, p->inbox, KFIBER_INBOX_SLOTS - 1);
 }
@@ -46,7 +49,7 @@ static kf_fiber_t kf_pop_next(struct kfiber_processor_block *p)
 	return atomic_exchange_explicit(next, 0, memory_order_acquire);
 }
 
-static bool kf_push_local(struct kfiber_processor_block *p, kf_fiber_t name)
+static inline bool kf_push_local(struct kfiber_processor_block *p, kf_fiber_t name)
 {
 	uint32_t h = atomic_load_explicit(kf_atomic32(&p->local_head), memory_order_acquire);
 	uint32_t t = kf_read32(&p->local_tail);
@@ -61,7 +64,8 @@ static bool kf_push_local(struct kfiber_processor_block *p, kf_fiber_t name)
 }
 
 /* The ring is full: half of it, and @name, go to where all processors look. */
-static void kf_overflow(struct kf_domain *d, struct kfiber_processor_block *p, kf_fiber_t name)
+static KF_RARELY void kf_overflow(struct kf_domain *d, struct kfiber_processor_block *p,
+				  kf_fiber_t name)
 {
 	kf_fiber_t names[KFIBER_LOCAL_SLOTS / 2 + 1];
 	unsigned int n = 0;
@@ -86,6 +90,13 @@ static bool kf_should_kick(struct kf_domain *d)
 	return kf_read32(&b->idle) && !kf_read32(&b->searching) && kf_read32(&b->spares);
 }
 
+static KF_RARELY void kf_kick_critical(struct kf_domain *d, struct kfiber_processor_block *p)
+{
+	kf_delay(KF_DELAY_KICK);
+	kf_count(&p->calls);
+	kf_call_kick(d, 0);
+}
+
 /*
  * Something was queued: wakes somebody who could run it. The fence is [D] and
  * [E] of the module's sched.c. With one processor, which the caller holds, none
@@ -94,7 +105,8 @@ static bool kf_should_kick(struct kf_domain *d)
  * takes it, if there is one. That somebody computes for long is seen by the module's
  * tick, which takes no fence (preempt.c).
  */
-static void kf_tell_critical(struct kf_domain *d, struct kfiber_processor_block *p, bool only_next)
+static inline void kf_tell_critical(struct kf_domain *d, struct kfiber_processor_block *p,
+				    bool only_next)
 {
 	bool kick = !kf_read32(&d->block->ticking);
 
@@ -103,17 +115,14 @@ static void kf_tell_critical(struct kf_domain *d, struct kfiber_processor_block 
 		atomic_thread_fence(memory_order_seq_cst);
 		kick |= kf_should_kick(d) && !(only_next && kf_read32(&d->block->watching));
 	}
-	if (!kick)
-		return;
-	kf_delay(KF_DELAY_KICK);
-	kf_count(&p->calls);
-	kf_call_kick(d, 0);
+	if (__builtin_expect(kick, 0))
+		kf_kick_critical(d, p);
 }
 
 /* Queues a fiber behind all others of the processor. */
 void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name)
 {
-	struct kfiber_processor_block *p = kf_worker_processor(w)->block;
+	struct kfiber_processor_block *p = kf_processor_block(w);
 
 	if (!kf_push_local(p, name))
 		kf_overflow(w->domain, p, name);
@@ -126,7 +135,7 @@ void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name)
  */
 void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name)
 {
-	struct kfiber_processor_block *p = kf_worker_processor(w)->block;
+	struct kfiber_processor_block *p = kf_processor_block(w);
 	kf_fiber_t other = atomic_exchange_explicit(kf_atomic64(&p->next), name,
 						    memory_order_acq_rel);
 
@@ -139,7 +148,7 @@ void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name)
  * Of those in "next" and in the ring, one by chance. With one processor nobody else
  * takes anything, so what is in the ring may change places.
  */
-static kf_fiber_t kf_pop_any(struct kf_clock *c, struct kfiber_processor_block *p)
+static KF_RARELY kf_fiber_t kf_pop_any(struct kf_clock *c, struct kfiber_processor_block *p)
 {
 	uint32_t h = kf_read32(&p->local_head), n = kf_read32(&p->local_tail) - h;
 	bool next = atomic_load_explicit(kf_atomic64(&p->next), memory_order_relaxed);
@@ -161,8 +170,9 @@ static kf_fiber_t kf_pop_any(struct kf_clock *c, struct kfiber_processor_block *
  * Every 61st time: those that the usual order could keep waiting for ever. What
  * only the module can get at, it is asked for.
  */
-static enum kf_pick kf_pick_fairly(struct kf_worker *w, struct kfiber_processor_block *p,
-				   uint64_t offer, kf_fiber_t *name)
+static KF_RARELY enum kf_pick kf_pick_fairly(struct kf_worker *w,
+					     struct kfiber_processor_block *p,
+					     uint64_t offer, kf_fiber_t *name)
 {
 	struct kfiber_domain_block *b = w->domain->block;
 
@@ -194,7 +204,7 @@ static uint64_t kf_take_offer(struct kfiber_processor_block *p)
 /* Is there anybody who would run if the caller did not? */
 bool kf_is_anything_queued_critical(struct kf_worker *w)
 {
-	struct kfiber_processor_block *p = kf_worker_processor(w)->block;
+	struct kfiber_processor_block *p = kf_processor_block(w);
 	struct kfiber_domain_block *b = w->domain->block;
 
 	return atomic_load_explicit(kf_atomic64(&p->next), memory_order_relaxed) ||
@@ -206,17 +216,17 @@ bool kf_is_anything_queued_critical(struct kf_worker *w)
 /* Takes the fiber that should run now. */
 enum kf_pick kf_pick_critical(struct kf_worker *w, kf_fiber_t *name)
 {
-	struct kfiber_processor_block *p = kf_worker_processor(w)->block;
+	struct kfiber_processor_block *p = kf_processor_block(w);
 	uint64_t offer = kf_take_offer(p);
 	enum kf_pick pick;
 
 	kf_count(&p->ticks);
-	if (p->ticks % KF_FAIR_TICKS == 0 || offer) {
+	if (__builtin_expect(p->ticks % KF_FAIR_TICKS == 0 || offer, 0)) {
 		pick = kf_pick_fairly(w, p, offer, name);
 		if (pick != KF_PICK_NONE)
 			return pick;
 	}
-	if (w->domain->clock.shuffles)
+	if (__builtin_expect(w->domain->clock.shuffles, 0))
 		*name = kf_pop_any(&w->domain->clock, p);
 	else
 		*name = kf_pop_next(p);

@@ -7,20 +7,7 @@
  * So what is to be done for it is noted in the worker and done by whoever comes
  * next on the thread (kf_arrive).
  */
-#include <errno.h>
-
 #include "internal.h"
-
-/* The compiler may keep the address of errno across a switch; not across these. */
-static KF_OUT_OF_LINE int kf_get_errno(void)
-{
-	return errno;
-}
-
-static KF_OUT_OF_LINE void kf_set_errno(int value)
-{
-	errno = value;
-}
 
 /*
  * Leaves the stack for that of @to or, without one, the worker's own; returns
@@ -44,12 +31,15 @@ void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save, bool 
 	w->current = f;
 	w->block->fiber = name;
 	f->processor = kf_read32(&w->block->processor);
-	kf_count(&kf_worker_processor(w)->block->switches);
+	kf_count(&kf_processor_block(w)->switches);
 	kf_jump(w, f, save, for_good);
 }
 
-/* Does what the one that went wanted, and ends the critical section. */
-KF_OUT_OF_LINE void kf_arrive(void)
+/*
+ * Does what the one that went wanted, and ends the critical section. Return: the worker
+ * that the caller is on now.
+ */
+KF_OUT_OF_LINE struct kf_worker *kf_arrive(void)
 {
 	struct kf_worker *w = kf_worker_self();
 	struct kfiber_fiber_block *left = w->left;
@@ -76,6 +66,7 @@ KF_OUT_OF_LINE void kf_arrive(void)
 	/* On its own stack the worker goes on to use the processor. */
 	if (w->current)
 		kf_leave(w);
+	return w;
 }
 
 /**
@@ -90,7 +81,7 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 {
 	struct kfiber_fiber_block *self = w->current;
 	bool for_good = after == KF_AFTER_EXIT;
-	int saved = kf_get_errno();
+	int saved = *w->errno_place;
 	enum kf_pick pick = KF_PICK_NONE;
 	kf_fiber_t name = 0;
 
@@ -119,8 +110,8 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 			kf_pin_stay_critical(w, self, after);
 		kf_jump(w, NULL, &self->sp, for_good);
 	}
-	kf_arrive();
-	kf_set_errno(saved);
+	w = kf_arrive();
+	*w->errno_place = saved;
 }
 
 /* Makes a fiber begin with fn(arg) when it is resumed. */

@@ -21,14 +21,6 @@ KF_OUT_OF_LINE struct kf_worker *kf_worker_self(void)
 	return kf_this_worker;
 }
 
-/* The caller's worker, if the caller is a fiber. */
-struct kf_worker *kf_fiber_worker(void)
-{
-	struct kf_worker *w = kf_worker_self();
-
-	return w && w->current ? w : NULL;
-}
-
 /* In a forked child there are no workers. */
 void kf_worker_forget(void)
 {
@@ -273,6 +265,7 @@ static int kf_worker_run_once(struct kf_worker *w)
 	w->block = &w->domain->worker_blocks[w->index];
 	if (!(w->domain->flags & KF_NO_FAULT_HANDLER))
 		kf_alt_stack_give(w);
+	w->errno_place = &errno;
 	kf_this_worker = w;
 	if (kf_is_checked())
 		kf_check_worker(w);
