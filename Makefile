@@ -132,6 +132,7 @@ build/libkfiber-uninstalled.pc: Makefile
 example_files := $(patsubst examples/%.c,%,$(wildcard examples/*.c))
 example_dirs := $(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c))))
 LIBS_httpd := -lhttp_parser
+LIBS_kvd := -lsodium
 
 .PHONY: examples
 examples: $(addprefix build/examples/,$(example_files) $(example_dirs)) ## Build the examples
