@@ -133,6 +133,7 @@ example_files := $(patsubst examples/%.c,%,$(wildcard examples/*.c))
 example_dirs := $(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c))))
 LIBS_httpd := -lhttp_parser
 LIBS_kvd := -lsodium
+LIBS_crawl := -lcrypto
 
 .PHONY: examples
 examples: $(addprefix build/examples/,$(example_files) $(example_dirs)) ## Build the examples

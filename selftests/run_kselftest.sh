@@ -72,7 +72,7 @@ all_tests()
 # The library's own objects and tools. What they ask of the module is to park and to
 # wake, with or without a deadline, which others test.
 user_space='chan cond ctx dump key mutex once rwlock scope select leaktest sem testclock ticker waitgroup'
-user_space="$user_space checkers.sh gdb.sh httpd.sh kvd.sh leaks.sh"
+user_space="$user_space checkers.sh crawl.sh gdb.sh httpd.sh kvd.sh leaks.sh"
 
 # What takes the module's ways in great numbers, or reads what it says there, when park,
 # timer, stack, trim and hostile go all of these ways.
