@@ -431,7 +431,7 @@ same_as_redis()
 	done
 	python3 "$here/resp/compare.py" "$server_port" "$redis_port" > "$tmp/replies" ||
 		complain "$(head -n 40 "$tmp/replies")"
-	kill -KILL "$redis_pid"
+	kill -TERM "$redis_pid"
 	wait "$redis_pid" 2>/dev/null
 	redis_pid=
 }

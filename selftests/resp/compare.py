@@ -13,7 +13,7 @@ import re
 import socket
 import sys
 
-REQUESTS = 600
+REQUESTS = 400
 KEYS = [b"a", b"b", b"c", b"", b"with\r\nlines", b"\0\xff"]
 VALUES = [b"", b"1", b"-5", b"007", b"9223372036854775807", b"text", b"a" * 5000, b"$3\r\nxyz"]
 NUMBERS = [b"1000", b"0", b"-1", b"ten", b"9223372036854775807", b"1.5", b" 1"]

@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 
-CONNECTIONS = 400
+CONNECTIONS = 200
 RIGHT = [
     b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nhello\r\n",
     b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n",
