@@ -17,13 +17,16 @@
  *   KFIBER_DELAY    0: hold nothing up, only count
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <kfiber/kfiber.h>
+#include <linux/kfiber.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -34,7 +37,7 @@
 #include "state.h"
 
 #define US 1000ull
-#define SCENARIOS 16
+#define SCENARIOS 18
 /* The harness ends what takes longer; here the watchdog does, by progress. */
 #define NO_TIMEOUT 1000000
 
@@ -1200,6 +1203,272 @@ static void interrupts(void)
 	run_domain(interrupts_main);
 }
 
+/*
+ * Two threads say that they are the same fiber, which a program may not do and the kernel
+ * survives: each finds the other's wait, or has its own taken by it, by a third that says
+ * FORGET, or by the end of the domain.
+ */
+static int claimed_fd;
+static __u64 claimed_fiber;
+
+static void *wait_as_another(void *arg)
+{
+	char c;
+	struct kfiber_file args = {
+		.size = sizeof(args), .fd = file_ends[0][0], .operation = KFIBER_FILE_READ,
+		.fiber = claimed_fiber, .deadline = KFIBER_NEVER, .buffer = (uintptr_t)&c,
+		.length = 1,
+	};
+
+	while (!ioctl(claimed_fd, KFIBER_IOC_FILE, &args) || errno == EINVAL)
+		atomic_fetch_add(&progress, 1);
+	return (void *)(long)errno;
+}
+
+static void *forget_another(void *arg)
+{
+	struct kfiber_fibers args = {
+		.size = sizeof(args), .count = 1, .fibers = (uintptr_t)&claimed_fiber,
+	};
+	uint32_t random = mix(seed + round_number);
+
+	while (!atomic_load(&stop)) {
+		if (ioctl(claimed_fd, KFIBER_IOC_FORGET, &args))
+			broken("FORGET: %s", strerror(errno));
+		usleep(pick(&random, 50));
+	}
+	return NULL;
+}
+
+static void claimed_setup(void)
+{
+	struct kfiber_setup setup = {
+		.size = sizeof(setup), .processors = 1, .max_workers = 4, .max_fibers = 64,
+	};
+	struct kfiber_fibers alloc = {
+		.size = sizeof(alloc), .count = 1, .stack_shift = 16,
+		.fibers = (uintptr_t)&claimed_fiber,
+	};
+
+	claimed_fd = open("/dev/kfiber", O_RDWR);
+	if (claimed_fd < 0 || ioctl(claimed_fd, KFIBER_IOC_SETUP, &setup) ||
+	    ioctl(claimed_fd, KFIBER_IOC_ALLOC, &alloc))
+		broken("a domain without the library: %s", strerror(errno));
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, file_ends[0]))
+		broken("socketpair: %s", strerror(errno));
+}
+
+static void claimed_twice(void)
+{
+	struct kfiber_simple shutdown = { .size = sizeof(shutdown) };
+	uint32_t random = mix(seed + round_number);
+	pthread_t threads[2], forgetter;
+	void *why;
+	int i;
+
+	claimed_setup();
+	atomic_store(&stop, false);
+	for (i = 0; i < 2; i++)
+		threads[i] = start_thread(wait_as_another, NULL);
+	forgetter = start_thread(forget_another, NULL);
+	for (i = 0; i < 5; i++) {
+		usleep(pick(&random, 500));
+		if (write(file_ends[0][1], "x", 1) != 1)
+			broken("write: %s", strerror(errno));
+	}
+	if (ioctl(claimed_fd, KFIBER_IOC_SHUTDOWN, &shutdown))
+		broken("SHUTDOWN: %s", strerror(errno));
+	for (i = 0; i < 2; i++) {
+		pthread_join(threads[i], &why);
+		if ((long)why != ESHUTDOWN)
+			broken("FILE: %s", strerror((int)(long)why));
+	}
+	atomic_store(&stop, true);
+	pthread_join(forgetter, NULL);
+	close(claimed_fd);
+	close(file_ends[0][0]);
+	close(file_ends[0][1]);
+}
+
+/* --- objects --------------------------------------------------------------- */
+
+/*
+ * Fibers and plain threads use a lock, a condition, a semaphore and two channels, most
+ * with deadlines that come while they are granted what they wait for; and some fibers
+ * are cancelled at any moment. What is granted to who has left, or never, would leave a
+ * lock that is held by nobody, or a sum that is wrong.
+ */
+enum { USERS = 5, DOOMED = 8, USES = 60, PERMITS = 2 };
+
+static struct {
+	kf_mutex_t mutex;
+	kf_cond_t cond;
+	kf_sem_t sem;
+	kf_chan_t *chans[2];
+	atomic_int lockers, permitted;
+	_Atomic long sent, received;
+} objects_of_all;
+
+static uint64_t some_deadline(uint32_t *random)
+{
+	return kf_after(pick(random, 200) * US);
+}
+
+/* Return: whether it has what it waited for. */
+static bool is_granted(int err, uint64_t deadline)
+{
+	if (err == -ETIMEDOUT ? kf_now() < deadline : err && err != -ECANCELED)
+		broken("a wait ended with %d", err);
+	if (err == -ECANCELED && !(kf_self() && kf_cancelled()))
+		broken("nobody has cancelled it");
+	return !err;
+}
+
+static void hold(atomic_int *holders, int limit, uint32_t *random)
+{
+	struct timespec pause = { .tv_nsec = (long)(pick(random, 50) * US) };
+
+	if (atomic_fetch_add(holders, 1) >= limit)
+		broken("more than %d have it", limit);
+	if (!pick(random, 4))
+		nanosleep(&pause, NULL);
+	atomic_fetch_sub(holders, 1);
+}
+
+static void use_lock(uint32_t *random)
+{
+	uint64_t deadline = pick(random, 3) ? some_deadline(random) : KF_FOREVER;
+
+	if (!is_granted(kf_mutex_lock_until(&objects_of_all.mutex, deadline), deadline))
+		return;
+	hold(&objects_of_all.lockers, 1, random);
+	switch (pick(random, 4)) {
+	case 0:
+		kf_cond_signal(&objects_of_all.cond);
+		break;
+	case 1:
+		kf_cond_broadcast(&objects_of_all.cond);
+		break;
+	case 2:
+		deadline = some_deadline(random);
+		is_granted(kf_cond_wait_until(&objects_of_all.cond, &objects_of_all.mutex,
+					      deadline), deadline);
+		hold(&objects_of_all.lockers, 1, random);
+	}
+	if (kf_mutex_unlock(&objects_of_all.mutex))
+		broken("kf_mutex_unlock");
+}
+
+static void use_permit(uint32_t *random)
+{
+	uint64_t deadline = pick(random, 3) ? some_deadline(random) : KF_FOREVER;
+
+	if (!is_granted(kf_sem_wait_until(&objects_of_all.sem, deadline), deadline))
+		return;
+	hold(&objects_of_all.permitted, PERMITS, random);
+	kf_sem_post(&objects_of_all.sem);
+}
+
+static void use_channels(uint32_t *random)
+{
+	uint64_t deadline = some_deadline(random);
+	long out = (long)pick(random, 1000), in = 0;
+	unsigned int first = pick(random, 2);
+	struct kf_case cases[] = {
+		KF_SEND(objects_of_all.chans[first], &out),
+		KF_RECV(objects_of_all.chans[!first], &in),
+	};
+	int n = kf_select(cases, 2, deadline);
+
+	is_granted(n < 0 ? n : 0, deadline);
+	if (!n)
+		atomic_fetch_add(&objects_of_all.sent, out);
+	if (n == 1)
+		atomic_fetch_add(&objects_of_all.received, in);
+}
+
+static void use_something(uint32_t *random)
+{
+	static void (*const uses[])(uint32_t *random) = { use_lock, use_permit, use_channels };
+
+	uses[pick(random, 3)](random);
+	atomic_fetch_add(&progress, 1);
+}
+
+static void *use_often(void *arg)
+{
+	struct task *t = arg;
+	int i;
+
+	for (i = 0; i < USES; i++)
+		use_something(&t->random);
+	return NULL;
+}
+
+static void *use_until_cancelled(void *arg)
+{
+	struct task *t = arg;
+
+	while (!kf_cancelled())
+		use_something(&t->random);
+	return NULL;
+}
+
+static int objects_main(void *arg)
+{
+	struct task *doomed = &tasks[USERS + THREADS];
+	uint32_t random = mix(seed + round_number);
+	pthread_t threads[THREADS];
+	int i;
+
+	spawn_all(0, USERS, use_often);
+	for (i = 0; i < THREADS; i++) {
+		task_init(&tasks[USERS + i]);
+		threads[i] = start_thread(use_often, &tasks[USERS + i]);
+	}
+	for (i = 0; i < DOOMED; i++) {
+		spawn(doomed, use_until_cancelled);
+		kf_sleep(pick(&random, 1000) * US);
+		if (kf_cancel(atomic_load(&doomed->name)))
+			broken("kf_cancel");
+		join(doomed);
+	}
+	join_all(0, USERS);
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	return 0;
+}
+
+static void objects(void)
+{
+	int i, n = 0;
+
+	objects_of_all.mutex = (kf_mutex_t)KF_MUTEX_INIT;
+	objects_of_all.cond = (kf_cond_t)KF_COND_INIT;
+	objects_of_all.sem = (kf_sem_t)KF_SEM_INIT(PERMITS);
+	atomic_store(&objects_of_all.lockers, 0);
+	atomic_store(&objects_of_all.permitted, 0);
+	atomic_store(&objects_of_all.sent, 0);
+	atomic_store(&objects_of_all.received, 0);
+	for (i = 0; i < 2; i++) {
+		objects_of_all.chans[i] = kf_chan_create(sizeof(long), 0);
+		if (!objects_of_all.chans[i])
+			broken("kf_chan_create");
+	}
+	run_domain(objects_main);
+	while (!kf_sem_trywait(&objects_of_all.sem))
+		n++;
+	if (n != PERMITS)
+		broken("%d permits are left of %d", n, PERMITS);
+	if (kf_mutex_trylock(&objects_of_all.mutex))
+		broken("nobody is there, and the lock is held");
+	if (atomic_load(&objects_of_all.sent) != atomic_load(&objects_of_all.received))
+		broken("%ld were sent, %ld came", atomic_load(&objects_of_all.sent),
+		       atomic_load(&objects_of_all.received));
+	for (i = 0; i < 2; i++)
+		kf_chan_destroy(objects_of_all.chans[i]);
+}
+
 /* --- the end at any moment ------------------------------------------------- */
 
 /* All that fibers do, for ever, and nothing that is checked. */
@@ -1411,6 +1680,8 @@ SCENARIO(deaths);
 SCENARIO(signals);
 SCENARIO(files);
 SCENARIO(interrupts);
+SCENARIO(claimed_twice);
+SCENARIO(objects);
 SCENARIO(ends);
 
 FIXTURE_SETUP(race)

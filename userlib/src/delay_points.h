@@ -44,3 +44,14 @@ KF_DELAY_POINT(SPAWN)			/* ACTIVE; not queued */
 KF_DELAY_POINT(DEAD)			/* DEAD; joiner not told */
 KF_DELAY_POINT(CLAIM)			/* joiner read; not moved */
 KF_DELAY_POINT(RECYCLE)			/* DEAD and joined; not FREE */
+
+/* wait.c */
+KF_DELAY_POINT(AWAIT_OVER)		/* its wait was given up; still WAITS */
+KF_DELAY_POINT(AWAIT_GAVE_UP)		/* GAVE_UP; its places are still queued */
+KF_DELAY_POINT(AWAIT_CLAIMED)		/* claimed after all; WAKE is not taken */
+KF_DELAY_POINT(AWAIT_FUTEX)		/* woken is 1; FUTEX_WAKE is not called */
+KF_DELAY_POINT(GRANT)			/* CLAIMED; not told what for, latch held */
+KF_DELAY_POINT(LATCH_FULL)		/* latch read; not in its list */
+KF_DELAY_POINT(LATCH_LISTED)		/* in the latch's list; not parked */
+KF_DELAY_POINT(UNLATCH)			/* has done what it latched for; not released */
+KF_DELAY_POINT(UNLATCHED)		/* released; those in its list are not woken */

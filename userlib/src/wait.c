@@ -61,6 +61,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "delay.h"
 #include "wait.h"
 
 #define KF_LATCH_HELD ((uintptr_t)1)
@@ -113,6 +114,7 @@ static void kf_wake_futex(struct kf_waiter *waiter)
 	atomic_uint *woken = &waiter->woken;
 
 	atomic_store_explicit(woken, 1, memory_order_release);
+	kf_delay(KF_DELAY_AWAIT_FUTEX);
 	kf_futex(woken, FUTEX_WAKE, INT_MAX, NULL);
 }
 
@@ -191,10 +193,15 @@ int kf_await(struct kf_waiter *me, uint64_t object, uint64_t deadline)
 	int err;
 
 	err = kf_await_wake(me, object, deadline);
-	if (err && kf_settle(me, KF_WAITER_GAVE_UP))
-		return err;
-	if (err)
+	if (err) {
+		kf_delay(KF_DELAY_AWAIT_OVER);
+		if (kf_settle(me, KF_WAITER_GAVE_UP)) {
+			kf_delay(KF_DELAY_AWAIT_GAVE_UP);
+			return err;
+		}
+		kf_delay(KF_DELAY_AWAIT_CLAIMED);
 		kf_await_wake_masked(me, object);
+	}
 	if (kf_is_checked())
 		kf_check_acquire(me);
 	return 0;
@@ -251,6 +258,7 @@ static void kf_latch_wait(struct kf_wait_queue *q)
 	struct kf_waiter me;
 
 	kf_waiter_init(&me);
+	kf_delay(KF_DELAY_LATCH_FULL);
 	do {
 		if (!old)
 			return;
@@ -258,6 +266,7 @@ static void kf_latch_wait(struct kf_wait_queue *q)
 	} while (!atomic_compare_exchange_weak_explicit(latch, &old, (uintptr_t)&me,
 							memory_order_release,
 							memory_order_relaxed));
+	kf_delay(KF_DELAY_LATCH_LISTED);
 	/* Not kf_await(): who holds a latch gives it back, so nothing else ends this. */
 	kf_await_wake_masked(&me, kf_object(KF_OBJECT_LATCH, q));
 }
@@ -327,8 +336,11 @@ static void kf_wake_all(struct kf_worker *w, struct kf_waiter *list)
 /* Releases a latch and stays in the critical section, for who has another one. */
 void kf_unlatch_only(struct kf_worker *w, struct kf_wait_queue *q)
 {
-	uintptr_t last = atomic_exchange_explicit(kf_latch_word(q), 0, memory_order_acq_rel);
+	uintptr_t last;
 
+	kf_delay(KF_DELAY_UNLATCH);
+	last = atomic_exchange_explicit(kf_latch_word(q), 0, memory_order_acq_rel);
+	kf_delay(KF_DELAY_UNLATCHED);
 	if (last != KF_LATCH_HELD)
 		kf_wake_all(w, kf_latch_order((struct kf_waiter *)last));
 }
@@ -438,6 +450,7 @@ bool kf_claim_latched(struct kf_wait_queue *q, struct kf_place *p)
 	kf_queue_leave_latched(q, p);
 	if (!kf_settle(p->waiter, KF_WAITER_CLAIMED))
 		return false;
+	kf_delay(KF_DELAY_GRANT);
 	if (kf_is_checked())
 		kf_check_acquire(p->waiter);
 	p->waiter->place = p;
