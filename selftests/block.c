@@ -155,10 +155,15 @@ TEST_F_TIMEOUT(workers, ten_thousand_in_futex, 120)
 
 /*
  * One processor. A fiber blocks in read(); only another fiber of the same
- * processor can end that.
+ * processor can end that. It waits for the read(): it may be its turn before,
+ * when the first is preempted on its way there.
  */
 static void *answer(void *arg)
 {
+	struct kf_stats stats = { .size = sizeof(stats) };
+
+	while (!kf_stats(&stats) && !stats.handovers)
+		kf_yield();
 	return (void *)(write(pipe_fds[1], "x", 1) - 1);
 }
 

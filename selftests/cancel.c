@@ -137,10 +137,12 @@ static struct {
 	kf_fiber_t joined;
 	kf_ctx_t *ctx;
 	int silent[2];
+	atomic_int masked;		/* have come as far as once_fn() */
 } all;
 
 static void once_fn(void)
 {
+	atomic_fetch_add(&all.masked, 1);
 	kf_cancel_disable();
 	kf_park(KF_FOREVER);
 	kf_cancel_enable();
@@ -319,6 +321,7 @@ static bool all_begin(kf_fiber_t *once)
 {
 	int value = 0;
 
+	atomic_store(&all.masked, 0);
 	all.ctx = kf_ctx_with_cancel(kf_ctx_background());
 	if (!all.ctx || pipe(all.silent))
 		return false;
@@ -330,7 +333,9 @@ static bool all_begin(kf_fiber_t *once)
 	    kf_spawn(&all.joined, NULL, parks_masked, NULL) ||
 	    kf_spawn(once, NULL, runs_once, NULL))
 		return false;
-	kf_yield();
+	/* Or one of those who are to be cancelled would be the first to come to the once. */
+	while (atomic_load(&all.masked) < 2)
+		kf_yield();
 	return true;
 }
 
@@ -429,7 +434,9 @@ static int what_can_be_had(void *arg)
 	(void)arg;
 	if (!c || kf_spawn(&ended, NULL, returns_its_argument, &value))
 		return -1;
-	kf_yield();
+	/* A yield may come back from a fiber that was preempted, or sleeps in a fault. */
+	while (kf_unpark(ended) != -ESRCH)
+		kf_yield();
 	if (kf_unpark(kf_self()) || kf_cancel(kf_self()))
 		return -2;
 	if (kf_park(KF_FOREVER) || kf_park(KF_FOREVER) != -ECANCELED)
