@@ -7,7 +7,7 @@
 
 /*
  * @n, divided by KFIBER_SLOW if that is set, as selftests/run_kselftest.sh does on
- * kernels with KASAN or KCSAN; not for what a test is about.
+ * kernels other than 6.12; not for what a test is about.
  */
 static inline long slowly(long n)
 {
