@@ -65,12 +65,19 @@ check_asan()
 	is_silent "$1" "$program" clean
 	ASAN_OPTIONS='' is_silent "$1 without its second stacks" "$program" clean
 	ASAN_OPTIONS='' is_silent "$1 without its second stacks" "$program" exits
+	finds "$1" 'AddressSanitizer: stack-use-after-return' use_left_frame returns_frame \
+		"$program" use_after_return
+}
+
+# What is compiled into the program is the same with either library: once is enough.
+check_asan_bugs()
+{
+	local program=$programs/$1
+
 	finds "$1" 'AddressSanitizer: heap-use-after-free' use_freed_memory use_after_free \
 		"$program" use_after_free
 	finds "$1" 'AddressSanitizer: stack-buffer-overflow' write_past_frame overflows \
 		"$program" frame_overflow
-	finds "$1" 'AddressSanitizer: stack-use-after-return' use_left_frame returns_frame \
-		"$program" use_after_return
 	finds "$1" 'LeakSanitizer: detected memory leaks' allocate_and_forget forgets \
 		"$program" leak
 	finds "$1" 'runtime error: signed integer overflow' overflow_int adds \
@@ -97,6 +104,8 @@ check_valgrind()
 		return
 	fi
 	is_silent valgrind "${memcheck[@]}" "$programs/plain" clean
+	finds valgrind 'definitely lost' allocate_and_forget forgets \
+		"${memcheck[@]}" --leak-check=full "$programs/plain" leak
 }
 
 # It is about the library: one kernel is enough, and the quickest.
@@ -107,6 +116,7 @@ fi
 
 echo 'TAP version 13'
 check_asan asan
+check_asan_bugs asan
 check_asan asan-shared
 check_tsan
 check_valgrind
