@@ -307,11 +307,20 @@ static bool kf_explained(const struct kf_touch *t)
 	return kf_explained_by_owner(t);
 }
 
+/* Is it in a processor's pool? There a stack may be trimmed at any moment. */
+static bool kf_is_kept(struct kf_fiber *f)
+{
+	u64 word = READ_ONCE(kf_fiber_block(f)->word);
+
+	return kf_word_is_pooled(word) ||
+	       (kf_word_state(word) == KFIBER_FREE && READ_ONCE(f->held));
+}
+
 static u32 kf_refusal(const struct kf_touch *t)
 {
 	u32 guard = kf_guard(t->f->stack_shift, t->d->guard_bytes);
 
-	if (!READ_ONCE(t->f->allocated))
+	if (!READ_ONCE(t->f->allocated) || kf_is_kept(t->f))
 		return KFIBER_REFUSED_FREE;
 	if (t->place.page < guard)
 		return KFIBER_REFUSED_GUARD;

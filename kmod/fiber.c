@@ -196,8 +196,12 @@ static struct kf_fiber *kf_fiber_get_locked(struct kf_domain *d, u32 stack_shift
 
 static void kf_fiber_put_locked(struct kf_domain *d, struct kf_fiber *f)
 {
+	u64 *word = &kf_fiber_block(f)->word;
+
 	WRITE_ONCE(f->allocated, false);
 	smp_mb();						/* [G] of file.c */
+	/* It is not in a pool of user space any more, and will be told from those when it is. */
+	WRITE_ONCE(*word, READ_ONCE(*word) & ~KFIBER_POOLED);
 	kf_file_drop(f);
 	d->nr_allocated--;
 	kf_pool_put_locked(d, f);

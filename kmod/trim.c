@@ -20,7 +20,16 @@
  * everybody who wakes leaves it to the one who publishes PARKED. Here that is the
  * module, and the rule is the same. The hold is a few microseconds long.
  *
- * A stack in the pool is nobody's as long as fiber_mutex is held.
+ * A stack in the module's pool is nobody's as long as fiber_mutex is held. In those of
+ * processors, which are user space's, a stack is had by who clears POOLED in its word:
+ *
+ *   trims (here)                         spawns (userlib/src/fiber.c)
+ *   POOLED -> 0       [kf_word_take]     POOLED -> 0, and then the take fails: left alone
+ *   unmap                                or it finds 0: takes another block
+ *   0 -> POOLED       [kf_word_give]
+ *
+ * As it holds fiber_mutex, a trimmer has one such stack at a time in a domain, and ALLOC
+ * and FREE, which clear the flag, never meet one that is taken.
  *
  * Who else touches the pages meanwhile? Another thread that writes below the
  * parked fiber's stack pointer: the fault is refused (kf_arena_fault). A device
@@ -63,6 +72,9 @@
 
 /* Marks a stack in the pool as seen; no stack pointer is this. */
 #define KF_SEEN_POOLED (~0ull)
+
+/* And one in a processor's pool, with its generation: it may have been used since. */
+#define KF_SEEN_KEPT (~0ull << 32)
 
 static unsigned int trim_after_ms = 2000;
 module_param(trim_after_ms, uint, 0644);
@@ -196,6 +208,23 @@ static bool kf_trim_is_aged(struct kf_trim *t, struct kf_fiber *f, u64 seen)
 	return false;
 }
 
+/* Context: mmap_lock, fiber_mutex. */
+static void kf_trim_kept_locked(struct kf_trim *t, struct kf_fiber *f)
+{
+	struct kfiber_fiber_block *block = kf_fiber_block(f);
+	u64 word = READ_ONCE(block->word);
+
+	if (!kf_word_is_pooled(word) ||
+	    !kf_trim_is_aged(t, f, KF_SEEN_KEPT | kf_name_generation(word)))
+		return;
+	if (!kf_word_take(&block->word))
+		return;
+	WRITE_ONCE(f->held, true);
+	kf_trim_slot(t, f, kf_stack_pages(f->stack_shift));
+	WRITE_ONCE(f->held, false);
+	kf_word_give(&block->word);
+}
+
 static void kf_trim_parked(struct kf_trim *t, struct kf_fiber *f)
 {
 	struct kfiber_fiber_block *block = kf_fiber_block(f);
@@ -228,10 +257,12 @@ static void kf_trim_fiber_locked(struct kf_trim *t, struct kf_fiber *f)
 {
 	if (!atomic_read(&f->pages))
 		return;
-	if (f->allocated)
+	if (f->allocated) {
 		kf_trim_parked(t, f);
-	else if (kf_trim_is_aged(t, f, KF_SEEN_POOLED))
+		kf_trim_kept_locked(t, f);
+	} else if (kf_trim_is_aged(t, f, KF_SEEN_POOLED)) {
 		kf_trim_pooled_locked(t, f);
+	}
 }
 
 /*

@@ -200,4 +200,32 @@ static inline u32 kf_word_publish(u64 *word)
 	return 0;
 }
 
+/* Is this the word of a block that user space keeps for later, and has not taken? */
+static inline bool kf_word_is_pooled(u64 word)
+{
+	return kf_word_state(word) == KFIBER_FREE && word & KFIBER_POOLED;
+}
+
+/**
+ * kf_word_take() - take the stack of a block that user space keeps for later
+ * @word: the shared state word
+ *
+ * Return: true if it was nobody's; then kf_word_give() must follow soon.
+ */
+static inline bool kf_word_take(u64 *word)
+{
+	u64 old = READ_ONCE(*word);
+
+	return kf_word_is_pooled(old) && cmpxchg(word, old, old & ~KFIBER_POOLED) == old;
+}
+
+/* Ends what kf_word_take() began. Nobody but us writes the word meanwhile. */
+static inline void kf_word_give(u64 *word)
+{
+	u64 old = READ_ONCE(*word);
+
+	if (kf_word_state(old) == KFIBER_FREE)
+		cmpxchg(word, old, old | KFIBER_POOLED);
+}
+
 #endif /* KF_WORD_H */

@@ -188,7 +188,33 @@ static void word_holds_only_the_parked(struct kunit *test)
 	}
 }
 
+static void word_takes_only_the_pooled(struct kunit *test)
+{
+	static const u64 others[] = {
+		KFIBER_FREE, KFIBER_ACTIVE | KFIBER_POOLED, KFIBER_PARKED | KFIBER_POOLED,
+		KFIBER_DEAD | KFIBER_POOLED,
+	};
+	u64 word = WORD(KFIBER_FREE | KFIBER_POOLED);
+	size_t i;
+
+	KUNIT_EXPECT_TRUE(test, kf_word_take(&word));
+	KUNIT_EXPECT_EQ(test, word, WORD(KFIBER_FREE));
+	KUNIT_EXPECT_FALSE(test, kf_word_take(&word));
+	kf_word_give(&word);
+	KUNIT_EXPECT_EQ(test, word, WORD(KFIBER_FREE | KFIBER_POOLED));
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		word = WORD(others[i]);
+		KUNIT_EXPECT_FALSE(test, kf_word_take(&word));
+		KUNIT_EXPECT_EQ(test, word, WORD(others[i]));
+	}
+	/* What somebody made of it meanwhile is left so. */
+	word = WORD(KFIBER_ACTIVE);
+	kf_word_give(&word);
+	KUNIT_EXPECT_EQ(test, word, WORD(KFIBER_ACTIVE));
+}
+
 static struct kunit_case word_cases[] = {
+	KUNIT_CASE(word_takes_only_the_pooled),
 	KUNIT_CASE(word_holds_and_publishes),
 	KUNIT_CASE(word_holds_only_the_parked),
 	KUNIT_CASE(word_names),

@@ -1001,6 +1001,21 @@ TEST_F(domain, names_of_earlier_generations)
 	ASSERT_EQ(renewed, again);
 }
 
+/* What user space has kept, and gave back, is nobody's to trim but as the module's. */
+TEST_F(domain, a_block_that_is_given_out_is_in_no_pool)
+{
+	struct kfiber_fiber_block *block;
+	__u64 name, again;
+
+	ASSERT_EQ(1, alloc_fibers(self->fd, 16, &name, 1));
+	block = block_of(self->fibers, name);
+	__atomic_fetch_or(&block->word, KFIBER_POOLED, __ATOMIC_SEQ_CST);
+	ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_FREE, name));
+	ASSERT_EQ(1, alloc_fibers(self->fd, 16, &again, 1));
+	ASSERT_EQ(name, again);
+	ASSERT_EQ(named(1, 0) | KFIBER_FREE, block->word);
+}
+
 TEST_F(domain, free_stops_at_the_first_that_is_not_free)
 {
 	__u64 names[3];

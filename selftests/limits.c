@@ -40,6 +40,8 @@ static void read_file(const char *path, char *text, size_t size)
 		close(fd);
 }
 
+static kf_sem_t is_deep = KF_SEM_INIT(0);
+
 /* The caller's frame is what a parked fiber needs: no trimming gives it back. */
 static __attribute__((noinline)) void *park_deep(void *arg)
 {
@@ -47,6 +49,7 @@ static __attribute__((noinline)) void *park_deep(void *arg)
 
 	for (size_t i = sizeof(frame); i; i -= i < 512 ? i : 512)
 		frame[i - 1] = 1;
+	kf_sem_post(&is_deep);
 	kf_park(KF_FOREVER);
 	return (void *)(uintptr_t)(frame[sizeof(frame) - 1] != 1);
 }
@@ -93,6 +96,9 @@ static int begin_then_all_deep(kf_fiber_t *fibers, int n)
 		return 3;
 	for (int i = 0; i < n; i++)
 		kf_sem_post(&may_go_deep);
+	/* All at a time: the stacks of those that have ended would make room. */
+	for (int i = 0; i < n; i++)
+		kf_sem_wait(&is_deep);
 	return join_all(fibers, n) ? 4 : 5;
 }
 
@@ -321,6 +327,38 @@ TEST_F(trimmed, stacks_before_a_spawn_is_refused)
 TEST_F(trimmed, stacks_before_growth_is_refused)
 {
 	ASSERT_EQ(0, run_limited(4 * MIB, two_hundred_deep_later));
+}
+
+static void *only_deep(void *bytes)
+{
+	go_deep((size_t)bytes);
+	return NULL;
+}
+
+static int spawn_and_join_all(int n, size_t bytes)
+{
+	kf_fiber_t fibers[20];
+	int err = spawn_all(fibers, n, deep_then_park, bytes);
+
+	return err ? err : join_all(fibers, n);
+}
+
+/* Of 4 MiB a processor keeps 2.5; then one fiber needs 3. */
+static int pool_then_deep(void *arg)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .stack_size = 4 * MIB };
+	kf_fiber_t deep;
+
+	if (spawn_and_join_all(20, 100 * KIB))
+		return -1;
+	if (kf_spawn(&deep, &attr, only_deep, (void *)(3 * MIB)))
+		return -2;
+	return kf_join(deep, NULL);
+}
+
+TEST_F(trimmed, what_processors_keep_before_growth_is_refused)
+{
+	ASSERT_EQ(0, run_limited(4 * MIB, pool_then_deep));
 }
 
 static int checked_two_hundred_deep_later(void *arg)

@@ -17,6 +17,7 @@
 #include "run.h"
 
 #define KIB 1024ul
+#define PAGE 4096ul
 #define DEEP (100 * KIB)
 #define TRIM_AFTER "/sys/module/kfiber/parameters/trim_after_ms"
 
@@ -189,6 +190,11 @@ static void *deep_fiber(void *arg)
 	return (void *)deep(DEEP, 5);
 }
 
+static void *short_fiber(void *kib)
+{
+	return (void *)deep(((uintptr_t)kib + 1) * KIB, (unsigned int)(uintptr_t)kib);
+}
+
 static int ended_fibers(void *arg)
 {
 	struct kf_stats s = { .size = sizeof(s) };
@@ -211,6 +217,80 @@ static int ended_fibers(void *arg)
 TEST(pooled_stacks_are_trimmed)
 {
 	ASSERT_EQ(0, run(1, ended_fibers, NULL));
+}
+
+/* 20 fibers of more than 100 KiB end; their processor keeps all of their stacks. */
+static int fill_a_processors_pool(void)
+{
+	struct kf_stats s = { .size = sizeof(s) };
+	kf_fiber_t fibers[20];
+	void *bad;
+
+	for (int i = 0; i < 20; i++)
+		if (kf_spawn(&fibers[i], NULL, deep_fiber, NULL))
+			return -1;
+	for (int i = 0; i < 20; i++)
+		if (kf_join(fibers[i], &bad) || bad)
+			return -2;
+	kf_stats(&s);
+	return s.stack_pages - s.pool_pages >= 20 * DEEP / PAGE ? 0 : -3;
+}
+
+/* But for the first fiber's own. */
+static bool nothing_is_left(void)
+{
+	struct kf_stats s = { .size = sizeof(s) };
+
+	kf_stats(&s);
+	return s.stack_pages <= 8;
+}
+
+static void *trim_once(void *freed)
+{
+	*(int64_t *)freed = kf_trim();
+	return NULL;
+}
+
+/* Who asks has no processor: the pool is not his to empty. */
+static int processors_pool(void *arg)
+{
+	int64_t freed = 0;
+	pthread_t thread;
+	int err = fill_a_processors_pool();
+
+	if (err)
+		return err;
+	if (pthread_create(&thread, NULL, trim_once, &freed) || pthread_join(thread, NULL))
+		return -10;
+	if (freed < (int64_t)(20 * DEEP) || !nothing_is_left())
+		return -11;
+	/* They are used again, from the same pool. */
+	return fill_a_processors_pool();
+}
+
+TEST_F(age, what_processors_keep_is_trimmed)
+{
+	ASSERT_TRUE(write_file(TRIM_AFTER, "0"));
+	ASSERT_EQ(0, run(1, or_exit, processors_pool));
+}
+
+static int processors_pool_ages(void *arg)
+{
+	uint64_t end = kf_after(20000 * MS);
+	int err = fill_a_processors_pool();
+
+	while (!err && !nothing_is_left()) {
+		if (kf_now() > end)
+			return -10;
+		kf_sleep(20 * MS);
+	}
+	return err;
+}
+
+TEST_F(age, what_processors_keep_is_trimmed_with_age)
+{
+	ASSERT_TRUE(write_file(TRIM_AFTER, "100"));
+	ASSERT_EQ(0, run(1, or_exit, processors_pool_ages));
 }
 
 /* --- trimming against waking -------------------------------------------------- */
@@ -284,6 +364,59 @@ TEST_F_TIMEOUT(age, nothing_is_lost_when_fibers_wake_meanwhile, 120)
 {
 	ASSERT_TRUE(write_file(TRIM_AFTER, "1"));
 	ASSERT_EQ(0, run(2, race, NULL));
+}
+
+/* --- trimming against spawning ------------------------------------------------ */
+
+static void *spawner(void *arg)
+{
+	uintptr_t seed = (uintptr_t)arg;
+
+	while (!atomic_load(&stop_race)) {
+		kf_fiber_t fibers[6];
+		void *bad = NULL;
+
+		for (int i = 0; i < 6; i++)
+			if (kf_spawn(&fibers[i], NULL, short_fiber, (void *)(seed++ % 20)))
+				return (void *)1;
+		for (int i = 0; i < 6; i++)
+			if (kf_join(fibers[i], &bad) || bad)
+				atomic_fetch_add(&lost, 1);
+	}
+	return NULL;
+}
+
+/* Stacks are taken from the processors' pools as they are being trimmed there. */
+static int race_for_pools(void *arg)
+{
+	kf_fiber_t fibers[4];
+	pthread_t thread;
+	long freed = 0;
+
+	atomic_store(&stop_race, false);
+	if (pthread_create(&thread, NULL, trimmer, &freed))
+		return -1;
+	for (uintptr_t i = 0; i < 4; i++)
+		if (kf_spawn(&fibers[i], NULL, spawner, (void *)(i * 5)))
+			return -2;
+	kf_sleep(3000 * MS);
+	atomic_store(&stop_race, true);
+	for (int i = 0; i < 4; i++) {
+		void *bad = NULL;
+
+		if (kf_join(fibers[i], &bad) || bad)
+			return -3;
+	}
+	pthread_join(thread, NULL);
+	if (atomic_load(&lost))
+		return -4;
+	return freed > 0 ? 0 : -5;
+}
+
+TEST_F_TIMEOUT(age, nothing_is_lost_when_stacks_are_used_again_meanwhile, 120)
+{
+	ASSERT_TRUE(write_file(TRIM_AFTER, "1"));
+	ASSERT_EQ(0, run(2, race_for_pools, NULL));
 }
 
 /* --- fork --------------------------------------------------------------------- */

@@ -247,6 +247,11 @@ struct kfiber_worker_block {
  * ACTIVE calls READY, for its thread to hear of it, which is in NEXT with ONLY. The
  * flag comes and goes while the fiber runs.
  *
+ * A FREE block that user space keeps for later has POOLED, and whoever clears that, by
+ * compare-and-exchange, has its stack: user space to use the block, the kernel to take the
+ * stack's pages, for some microseconds. The kernel gives it back in either case: a block of
+ * ALLOC has none.
+ *
  * TIMEDOUT says no more than that there is something to look at: whether the deadline
  * has passed, whether something else ends the wait. To an ACTIVE fiber that is said by
  * LOOK: it may have been given what it waits for, and not run yet.
@@ -274,6 +279,7 @@ struct kfiber_worker_block {
 #define KFIBER_LOOK		0x00008000ull	/* user space's own: look before you wait */
 #define KFIBER_INTERRUPT	0x00040000ull	/* user space's: its system calls are not to block */
 #define KFIBER_PINNED		0x00100000ull	/* runs on its thread only */
+#define KFIBER_POOLED		0x00200000ull	/* with FREE: its stack may be trimmed */
 
 /* What kfiber_fiber_block.joiner holds when it is not a fiber's name. */
 #define KFIBER_JOIN_DETACHED	1ull

@@ -5,7 +5,9 @@
  * is spawned there takes it without a system call and touches no new memory.
  *
  *   processor's pool   here; for its holder, no lock, no call; 64 stacks of a class
- *                      and 4 MiB, kf_config.pool_stacks
+ *                      and 4 MiB, kf_config.pool_stacks. The module takes pages from
+ *                      these too when they are old or memory is short: a block here has
+ *                      POOLED in its word, and who clears that has the stack
  *   domain's pool      the module's, warm stacks first; 16 MiB of memory,
  *                      kf_config.pool_bytes; trimmed with age and when memory is
  *                      short. Blocks come and go in batches
@@ -46,7 +48,7 @@ static struct kf_pool *kf_pool(struct kf_worker *w, unsigned int shift)
 	return &kf_worker_processor(w)->pools[shift - KFIBER_STACK_SHIFT_MIN];
 }
 
-static void kf_pool_put(struct kf_pool *pool, struct kfiber_fiber_block *f)
+static void kf_pool_push(struct kf_pool *pool, struct kfiber_fiber_block *f)
 {
 	f->link = (uintptr_t)pool->first;
 	pool->first = f;
@@ -54,17 +56,68 @@ static void kf_pool_put(struct kf_pool *pool, struct kfiber_fiber_block *f)
 	pool->pages += f->stack_pages;
 }
 
-static struct kfiber_fiber_block *kf_pool_get(struct kf_pool *pool)
+/* To be given to the module: it is not the caller's yet. */
+static struct kfiber_fiber_block *kf_pool_pop(struct kf_pool *pool)
 {
 	struct kfiber_fiber_block *f = pool->first;
+	uint32_t pages;
 
 	if (f) {
 		pool->first = (struct kfiber_fiber_block *)(uintptr_t)f->link;
 		pool->count--;
-		/* A stray pointer may have made it grow since. */
-		pool->pages -= f->stack_pages < pool->pages ? f->stack_pages : pool->pages;
+		pages = kf_read32(&f->stack_pages);
+		pool->pages -= pages < pool->pages ? pages : pool->pages;
 	}
 	return f;
+}
+
+/* Lets the module have the stack's pages. @f is the caller's alone. */
+static void kf_pool_put(struct kf_pool *pool, struct kfiber_fiber_block *f)
+{
+	atomic_store_explicit(kf_atomic64(&f->word), f->word | KFIBER_POOLED,
+			      memory_order_release);
+	kf_pool_push(pool, f);
+}
+
+/* Return: false: the module works on its stack. */
+static bool kf_pool_claim(struct kfiber_fiber_block *f)
+{
+	uint64_t word = atomic_load_explicit(kf_atomic64(&f->word), memory_order_relaxed);
+
+	return word & KFIBER_POOLED &&
+	       atomic_compare_exchange_strong_explicit(kf_atomic64(&f->word), &word,
+						       word & ~KFIBER_POOLED,
+						       memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+/*
+ * The module has one stack at a time; it may be on to the second when we are. A third is not
+ * tried: it has others. Return: a block that is the caller's, or NULL.
+ */
+static struct kfiber_fiber_block *kf_pool_get(struct kf_pool *pool)
+{
+	struct kfiber_fiber_block *first = kf_pool_pop(pool), *f;
+
+	if (!first || kf_pool_claim(first))
+		return first;
+	f = kf_pool_pop(pool);
+	if (f && !kf_pool_claim(f)) {
+		kf_pool_push(pool, f);
+		f = NULL;
+	}
+	kf_pool_push(pool, first);
+	return f;
+}
+
+/* What has been trimmed since it came does not count any more. */
+static void kf_pool_count_pages(struct kf_pool *pool)
+{
+	struct kfiber_fiber_block *f;
+
+	pool->pages = 0;
+	for (f = pool->first; f; f = (struct kfiber_fiber_block *)(uintptr_t)f->link)
+		pool->pages += kf_read32(&f->stack_pages);
 }
 
 /* The block of a new @name. Those up to it can be touched from now on. */
@@ -81,8 +134,9 @@ static struct kfiber_fiber_block *kf_fibers_extend(struct kf_domain *d, kf_fiber
 	return &d->fiber_blocks[index];
 }
 
-/* Return: 0, or why nothing came. */
-static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned int shift)
+/* @first: out: one of what came, the caller's. Return: 0, or why nothing came. */
+static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned int shift,
+			  struct kfiber_fiber_block **first)
 {
 	struct kfiber_fiber_block *blocks[KF_POOL_REFILL];
 	kf_fiber_t names[KF_POOL_REFILL];
@@ -92,8 +146,8 @@ static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned in
 	n = kf_call_alloc(w->domain, shift, names, most < KF_POOL_REFILL ? most : KF_POOL_REFILL);
 
 	kf_count(&kf_worker_processor(w)->block->calls);
-	if (n < 0)
-		return n;
+	if (n <= 0)
+		return n ? n : -EAGAIN;
 	for (i = 0; i < n && !err; i++) {
 		blocks[i] = kf_fibers_extend(w->domain, names[i]);
 		err = kf_arena_reach(w->domain, shift, blocks[i]->slot);
@@ -102,8 +156,9 @@ static int kf_pool_refill(struct kf_worker *w, struct kf_pool *pool, unsigned in
 		kf_call_free(w->domain, names, (unsigned int)n);
 		return err;
 	}
-	for (i = n - 1; i >= 0; i--)
+	for (i = n - 1; i > 0; i--)
 		kf_pool_put(pool, blocks[i]);
+	*first = blocks[0];
 	return 0;
 }
 
@@ -121,7 +176,7 @@ static void kf_pool_drain(struct kf_worker *w, struct kf_pool *pool, unsigned in
 
 		while (n < KF_POOL_DRAIN &&
 		       (pool->count > count || (pool->count && pool->pages > pages)))
-			names[n++] = kf_name(w->domain, kf_pool_get(pool));
+			names[n++] = kf_name(w->domain, kf_pool_pop(pool));
 		kf_count(&kf_worker_processor(w)->block->calls);
 		kf_call_free(w->domain, names, n);
 	}
@@ -133,6 +188,8 @@ static void kf_pool_bound(struct kf_worker *w, struct kf_pool *pool)
 	unsigned int count = w->domain->pool_stacks;
 	unsigned int pages = count * KF_POOL_STACK_PAGES;
 
+	if (pool->pages > pages)
+		kf_pool_count_pages(pool);
 	if (pool->count > count)
 		kf_pool_drain(w, pool, count / 2, pages);
 	else if (pool->pages > pages)
@@ -377,12 +434,9 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 	int err;
 
 	if (!f) {
-		err = kf_pool_refill(w, pool, shift);
+		err = kf_pool_refill(w, pool, shift, &f);
 		if (err)
 			return err;
-		f = kf_pool_get(pool);
-		if (!f)
-			return -EAGAIN;
 		kf_pool_bound(w, pool);
 	}
 	f->stack_limit = attr->stack_limit ? kf_limit_pages(attr->stack_limit, shift) : 0;

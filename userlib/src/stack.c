@@ -9,18 +9,11 @@
 int64_t kf_trim(void)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
-	struct kf_worker *w = kf_fiber_worker();
 	uint64_t pages;
 	int err;
 
 	if (!d)
 		return -ESRCH;
-	/* Stacks in the module's pools can be trimmed; those in ours cannot. */
-	if (w) {
-		kf_enter(w);
-		kf_pools_drain_critical(w);
-		kf_leave(w);
-	}
 	err = kf_call_trim(d, &pages);
 	return err ? err : (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
