@@ -75,6 +75,15 @@ static inline struct kf_processor *kf_choose_idle_locked(struct kf_domain *d,
 	return list_first_entry_or_null(&d->idle, struct kf_processor, idle_link);
 }
 
+/*
+ * May who comes just now have an idle processor? Between the loss of a processor and the look
+ * that follows it those who wait are still in their lists: it is theirs.
+ */
+static inline bool kf_may_take_idle_locked(const struct kf_domain *d)
+{
+	return !d->nr_waiters && !(d->nr_preempted && d->preempted_turn);
+}
+
 /* An idle processor for a spare: one with work of its own if there is one. */
 static inline struct kf_processor *kf_choose_busy_idle_locked(struct kf_domain *d)
 {

@@ -191,6 +191,20 @@ static void balance_half_may_search(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kf_may_search_locked(b->d));
 }
 
+static void balance_who_waits_is_not_overtaken(struct kunit *test)
+{
+	struct balance *b = test->priv;
+
+	KUNIT_EXPECT_TRUE(test, kf_may_take_idle_locked(b->d));
+	b->d->nr_preempted = 1;
+	KUNIT_EXPECT_TRUE(test, kf_may_take_idle_locked(b->d));
+	b->d->preempted_turn = true;
+	KUNIT_EXPECT_FALSE(test, kf_may_take_idle_locked(b->d));
+	b->d->nr_preempted = 0;
+	b->d->nr_waiters = 1;
+	KUNIT_EXPECT_FALSE(test, kf_may_take_idle_locked(b->d));
+}
+
 static void balance_last_searcher_is_replaced(struct kunit *test)
 {
 	struct balance *b = test->priv;
@@ -264,6 +278,7 @@ static struct kunit_case balance_cases[] = {
 	KUNIT_CASE(balance_prefers_the_last_processor),
 	KUNIT_CASE(balance_spare_goes_where_work_is),
 	KUNIT_CASE(balance_half_may_search),
+	KUNIT_CASE(balance_who_waits_is_not_overtaken),
 	KUNIT_CASE(balance_last_searcher_is_replaced),
 	KUNIT_CASE(balance_given_up_processor),
 	KUNIT_CASE(balance_is_quiet),

@@ -264,7 +264,7 @@ static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f
 
 	if (READ_ONCE(kf_fiber_block(f)->word) & KFIBER_PINNED)
 		return kf_pin_ready_locked(d, f, name);
-	if (d->nr_idle && d->nr_spares) {
+	if (d->nr_idle && d->nr_spares && kf_may_take_idle_locked(d)) {
 		p = kf_choose_idle_locked(d, p);
 		w = list_first_entry(&d->spares, struct kf_worker, link);
 		kf_unlist_locked(w);
@@ -504,7 +504,7 @@ void kf_sched_spare_failed(struct kf_domain *d)
  * @watching: the caller will wake up by itself and look again; spares only
  *
  * Gives up the processor that the caller has, to whoever waits, or to nobody. A
- * waiter takes an idle processor at once.
+ * waiter takes an idle processor at once, unless others wait already.
  *
  * Context: may be given a processor, and be woken, before this returns.
  */
@@ -522,7 +522,7 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 			d->waiters_turn = true;
 		kf_unassign_locked(w);
 	}
-	if (sleep == KF_WAITER)
+	if (sleep == KF_WAITER && kf_may_take_idle_locked(d))
 		p = kf_choose_idle_locked(d, w->last);
 	if (p) {
 		kf_assign_locked(p, w);
@@ -582,7 +582,7 @@ bool kf_sched_take_idle(struct kf_worker *w)
 
 	kf_delay(KF_DELAY_TAKE_IDLE);
 	raw_spin_lock_irqsave(&d->lock, flags);
-	p = kf_choose_idle_locked(d, w->last);
+	p = kf_may_take_idle_locked(d) ? kf_choose_idle_locked(d, w->last) : NULL;
 	if (p) {
 		kf_assign_locked(p, w);
 		d->returns++;
