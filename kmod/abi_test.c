@@ -42,6 +42,9 @@ static const struct abi_field kfiber_domain_block_fields[] = {
 	FIELD(kfiber_domain_block, pinned, 124, 4),
 	FIELD(kfiber_domain_block, live, 128, 8),
 	FIELD(kfiber_domain_block, reserved2, 136, 56),
+	FIELD(kfiber_domain_block, handover, 192, 256),
+	FIELD(kfiber_domain_block, wakeup, 448, 256),
+	FIELD(kfiber_domain_block, wait, 704, 256),
 };
 
 static const struct abi_field kfiber_processor_block_fields[] = {
@@ -259,7 +262,7 @@ static const struct abi_field kfiber_aside_fields[] = {
 };
 
 static const struct abi_struct abi_structs[] = {
-	STRUCT(kfiber_domain_block, 192),
+	STRUCT(kfiber_domain_block, 960),
 	STRUCT(kfiber_processor_block, 4096),
 	STRUCT(kfiber_worker_block, 64),
 	STRUCT(kfiber_fiber_block, 128),

@@ -29,8 +29,8 @@
  *
  * What can be computed or decided without taking a lock is in headers, inline,
  * with a KUnit test beside each: word.h, ring.h, queue.h, balance.h, deadline.h,
- * limits.h, slice.h, chunk.h, map.h, growth.h, ready.h, interrupt.h. fault.h is what
- * mappings have in common.
+ * limits.h, slice.h, chunk.h, map.h, growth.h, ready.h, interrupt.h, latency.h. fault.h is
+ * what mappings have in common.
  *
  * Lock order, outermost first. Locks in one line are never held together.
  *
@@ -190,7 +190,9 @@ struct kf_arena {
  * @block: shared; its queues
  * @index: immutable
  * @worker: who holds it, NULL when idle; domain.lock
- * @handed: its holder slept and it has not been given on; domain.lock
+ * @handed: who held it and sleeps, while it has not been given on; an identity, never
+ *	followed; domain.lock
+ * @handed_since: since when; domain.lock
  * @slice: who runs on it, since when; domain.lock, as the next two
  * @local_age: how long the first in its ring waits
  * @inbox_age: likewise, in its inbox
@@ -201,7 +203,8 @@ struct kf_processor {
 	struct kfiber_processor_block *block;
 	u32 index;
 	struct kf_worker *worker;
-	bool handed;
+	const struct kf_worker *handed;
+	u64 handed_since;
 	struct kf_slice slice;
 	struct kf_queue_age local_age;
 	struct kf_queue_age inbox_age;
@@ -257,6 +260,10 @@ enum kf_sleep {
  * @left: it has detached itself; only this thread, then the reaper
  * @preempt: its slice is over; set by the tick under domain.lock
  * @preempt_dispatches: how many its processor had counted then; domain.lock
+ * @granted: when others gave it @processor, 0 if that has been noted; domain.lock, as
+ *	the next two
+ * @handed_since: when somebody was blocked and lost that processor, likewise
+ * @waits_since: when it began to wait for one with its fiber, likewise
  * @work_queued: @work is queued, or about to be
  * @work: runs on the way back to user mode
  * @notifier: tells of its switches
@@ -295,6 +302,9 @@ struct kf_worker {
 	bool left;
 	bool preempt;
 	u64 preempt_dispatches;
+	u64 granted;
+	u64 handed_since;
+	u64 waits_since;
 	atomic_t work_queued;
 	struct callback_head work;
 	struct preempt_notifier notifier;
@@ -644,6 +654,7 @@ bool kf_sched_look_again(struct kf_worker *w);
 bool kf_sched_release(struct kf_worker *w);
 void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching);
 void kf_sched_wake_up(struct kf_worker *w);
+void kf_sched_goes_on(struct kf_worker *w);
 bool kf_sched_search(struct kf_worker *w);
 u32 kf_sched_found(struct kf_worker *w);
 void kf_sched_interrupted(struct kf_worker *w);

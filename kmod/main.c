@@ -16,7 +16,7 @@ struct workqueue_struct *kf_workqueue;
  */
 static inline void kf_check_abi(void)
 {
-	BUILD_BUG_ON(sizeof(struct kfiber_domain_block) != 192);
+	BUILD_BUG_ON(sizeof(struct kfiber_domain_block) != 960);
 	BUILD_BUG_ON(sizeof(struct kfiber_processor_block) != 4096);
 	BUILD_BUG_ON(offsetof(struct kfiber_processor_block, local_head) != 64);
 	BUILD_BUG_ON(offsetof(struct kfiber_processor_block, inbox_head) != 192);

@@ -182,5 +182,8 @@ int kf_pin_next(struct kf_worker *w, u64 name, bool yields)
 	err = kf_worker_sleep(w, 0);
 	kf_delay_sleep(KF_DELAY_PIN_LEAVE);
 	kf_pin_leave(w, f);
-	return w->processor ? 0 : err;
+	if (!w->processor)
+		return err;
+	kf_sched_goes_on(w);
+	return 0;
 }

@@ -71,6 +71,7 @@
 #include "chunk.h"
 #include "delay.h"
 #include "internal.h"
+#include "latency.h"
 #include "limits.h"
 #include "queue.h"
 
@@ -92,9 +93,12 @@ void kf_assign_locked(struct kf_processor *p, struct kf_worker *w)
 
 	list_del_init(&p->idle_link);
 	d->nr_idle--;
-	if (p->handed && w->last != p)
+	if (p->handed && p->handed != w) {
 		d->handovers++;
-	p->handed = false;
+		w->handed_since = p->handed_since;
+	}
+	p->handed = NULL;
+	w->granted = w->task == current ? 0 : kf_latency_now();
 	p->worker = w;
 	w->last = p;
 	WRITE_ONCE(w->processor, p);
@@ -102,6 +106,26 @@ void kf_assign_locked(struct kf_processor *p, struct kf_worker *w)
 	/* Whoever runs now may run for long. */
 	if (kf_is_awaited_locked(d, p))
 		kf_tick_start_locked(d);
+}
+
+/* A worker goes on with the processor that it has: how long did that take? */
+static void kf_note_latencies_locked(struct kf_worker *w)
+{
+	struct kfiber_domain_block *b = w->domain->block;
+	u64 now;
+
+	if (!w->granted && !w->handed_since && !w->waits_since)
+		return;
+	now = kf_latency_now();
+	if (w->granted)
+		kf_latency_note_locked(b->wakeup, w->granted, now);
+	if (w->handed_since)
+		kf_latency_note_locked(b->handover, w->handed_since, now);
+	if (w->waits_since)
+		kf_latency_note_locked(b->wait, w->waits_since, now);
+	w->granted = 0;
+	w->handed_since = 0;
+	w->waits_since = 0;
 }
 
 void kf_unassign_locked(struct kf_worker *w)
@@ -529,6 +553,7 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 		d->returns++;
 	} else if (sleep == KF_WAITER) {
 		w->sleep = sleep;
+		w->waits_since = kf_latency_now();
 		list_add_tail(&w->link, &d->waiters);
 		d->nr_waiters++;
 		kf_tick_start_locked(d);
@@ -569,6 +594,21 @@ void kf_sched_wake_up(struct kf_worker *w)
 }
 
 /**
+ * kf_sched_goes_on() - the caller was given a processor, and is awake
+ * @w: the caller
+ *
+ * Context: takes domain.lock.
+ */
+void kf_sched_goes_on(struct kf_worker *w)
+{
+	struct kf_domain *d = w->domain;
+
+	raw_spin_lock_irq(&d->lock);
+	kf_note_latencies_locked(w);
+	raw_spin_unlock_irq(&d->lock);
+}
+
+/**
  * kf_sched_take_idle() - take an idle processor if there is one
  * @w: the caller, who has none
  *
@@ -585,6 +625,7 @@ bool kf_sched_take_idle(struct kf_worker *w)
 	p = kf_may_take_idle_locked(d) ? kf_choose_idle_locked(d, w->last) : NULL;
 	if (p) {
 		kf_assign_locked(p, w);
+		kf_note_latencies_locked(w);
 		d->returns++;
 		kf_publish_locked(d);
 	}
@@ -608,6 +649,7 @@ bool kf_sched_look_again(struct kf_worker *w)
 	p = kf_choose_idle_locked(d, w->last);
 	if (p) {
 		kf_assign_locked(p, w);
+		kf_note_latencies_locked(w);
 		kf_set_searching_locked(w, true);
 		kf_publish_locked(d);
 	}
@@ -635,7 +677,8 @@ bool kf_sched_release(struct kf_worker *w)
 	kf_delay(KF_DELAY_RELEASE);
 	raw_spin_lock_irqsave(&d->lock, flags);
 	p = w->processor;
-	p->handed = true;
+	p->handed = w;
+	p->handed_since = kf_latency_now();
 	kf_set_searching_locked(w, false);
 	kf_unassign_locked(w);
 	wanted = kf_is_wanted_locked(d, p);

@@ -243,7 +243,10 @@ int kf_worker_wait(struct kf_worker *w, enum kf_sleep sleep, u64 watch_ns)
 	err = kf_worker_sleep(w, watch_ns);
 	if (err)
 		kf_sched_wake_up(w);
-	return w->processor ? 0 : err;
+	if (!w->processor)
+		return err;
+	kf_sched_goes_on(w);
+	return 0;
 }
 
 /* Looks around for a while. Return: a fiber's name, or 0. */

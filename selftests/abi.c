@@ -28,7 +28,7 @@
 #define MS 1000000ull
 
 /* What a program was compiled with must stay what it is. */
-_Static_assert(sizeof(struct kfiber_domain_block) == 192, "domain block");
+_Static_assert(sizeof(struct kfiber_domain_block) == 960, "domain block");
 _Static_assert(sizeof(struct kfiber_processor_block) == 4096, "processor block");
 _Static_assert(sizeof(struct kfiber_worker_block) == 64, "worker block");
 _Static_assert(sizeof(struct kfiber_fiber_block) == 128, "fiber block");

@@ -97,6 +97,9 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
 #define KFIBER_MAP_STACKS	0x0100000000000000ull	/* | stack_shift << 48 */
 #define KFIBER_MAP_STACKS_SHIFT	48
 
+/* How long something took: bucket n counts what took from 2^n to 2^(n+1) ns. */
+#define KFIBER_LATENCY_BUCKETS	32
+
 /**
  * struct kfiber_domain_block - the domain's shared header
  * @abi: KFIBER_ABI_VERSION; kernel writes once
@@ -120,6 +123,10 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  *	kernel when one dies with its thread
  * @live: fibers that have not ended; user space counts, and so does the kernel
  *	when a fiber dies with its thread; at 0 the domain is over
+ * @handover: from a worker that blocks to another that goes on with its processor;
+ *	kernel writes, as the next two. The first bucket has 0 too, the last all above
+ * @wakeup: from a worker that is given a processor to its going on
+ * @wait: from a worker that is back and waits for a processor to its going on
  *
  * A worker that made a fiber runnable stores it in its queue, then a full
  * fence, then loads @idle and @searching: with an idle processor and nobody
@@ -146,6 +153,9 @@ struct kfiber_domain_block {
 	__u32 pinned;
 	__u64 live;
 	__u64 reserved2[7];
+	__u64 handover[KFIBER_LATENCY_BUCKETS];
+	__u64 wakeup[KFIBER_LATENCY_BUCKETS];
+	__u64 wait[KFIBER_LATENCY_BUCKETS];
 };
 
 /* Queue lengths: powers of two, so that free-running indexes can wrap. */

@@ -444,6 +444,38 @@ struct kf_stats {
  */
 int kf_stats(struct kf_stats *stats);
 
+/** KF_LATENCY_BUCKETS - of each histogram in struct kf_latencies */
+#define KF_LATENCY_BUCKETS 32
+
+/**
+ * struct kf_latencies - how long things took since the domain began
+ * @size: sizeof(struct kf_latencies), set by the caller; what is beyond the size
+ *	that the library knows is left alone
+ * @handover: from the moment that a fiber blocks in the kernel to that in which another
+ *	thread goes on with its processor. What nobody else took is not counted
+ * @wakeup: from the decision that a sleeping thread is to go on, to its going on
+ * @wait: of a fiber that is back from blocking and finds no processor, until it has one
+ *
+ * [n] counts what took from 2^n to 2^(n+1) nanoseconds, [0] also what took none, the last
+ * also all that is longer. It is always counted, by the module, where threads sleep and
+ * wake up: what fibers do among themselves is not slower by it, nor is it in here.
+ */
+struct kf_latencies {
+	size_t size;
+	uint64_t handover[KF_LATENCY_BUCKETS];
+	uint64_t wakeup[KF_LATENCY_BUCKETS];
+	uint64_t wait[KF_LATENCY_BUCKETS];
+};
+
+/**
+ * kf_latencies() - read how long things took
+ * @latencies: @latencies->size set; filled up to that
+ *
+ * Context: any fiber or plain thread while a domain runs. Makes no system call.
+ * Return: 0, -EINVAL (size too small), -ESRCH (no domain runs).
+ */
+int kf_latencies(struct kf_latencies *latencies);
+
 /**
  * kf_dump() - print all fibers
  * @fd: where to
