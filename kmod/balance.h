@@ -148,7 +148,7 @@ static inline bool kf_all_sleep_locked(struct kf_domain *d)
 /* Workers that neither hold a processor nor sleep in the module. */
 static inline u32 kf_elsewhere_locked(const struct kf_domain *d)
 {
-	u32 busy = d->nr_processors - d->nr_idle;
+	u32 busy = d->nr_used + d->nr_leaving - d->nr_idle;
 
 	return d->nr_workers - busy - d->nr_spares - d->nr_waiters - d->nr_preempted - d->nr_pinned;
 }

@@ -75,7 +75,7 @@ static void kf_use_locked(struct kf_domain *d, struct kf_processor *p)
 		d->nr_leaving--;
 		return;
 	}
-	p->handed = false;
+	p->handed = NULL;
 	list_add_tail(&p->idle_link, &d->idle);
 	d->nr_idle++;
 }

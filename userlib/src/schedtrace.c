@@ -22,7 +22,6 @@
 #include "text.h"
 
 #define KF_TRACE_STACK (256u << 10)
-#define KF_NS_PER_MS 1000000u
 
 /**
  * struct kf_sched_look - what a line is about
@@ -90,11 +89,22 @@ static uint32_t kf_trace_queued(struct kfiber_processor_block *p)
 	       (kf_read32(&p->inbox_tail) - kf_read32(&p->inbox_head));
 }
 
-static void kf_trace_queues(struct kf_text *t, struct kf_domain *d)
+/* Up to the last one that is in use, or is not any more and holds something yet. */
+static uint32_t kf_trace_processors(struct kf_domain *d, const struct kf_sched_look *look)
 {
-	unsigned int i;
+	uint32_t n = d->nr_processors;
 
-	for (i = 0; i < d->nr_processors; i++) {
+	while (n > look->stats.processors && !kf_trace_queued(d->processors[n - 1].block))
+		n--;
+	return n;
+}
+
+static void kf_trace_queues(struct kf_text *t, struct kf_domain *d,
+			    const struct kf_sched_look *look)
+{
+	uint32_t i, n = kf_trace_processors(d, look);
+
+	for (i = 0; i < n; i++) {
 		kf_text_add(t, i ? " " : " [");
 		kf_text_number(t, kf_trace_queued(d->processors[i].block), 10);
 	}
@@ -126,7 +136,7 @@ static void kf_trace_line(struct kf_text *t, struct kf_domain *d, const struct k
 	kf_trace_number(t, "processors", s->processors);
 	kf_trace_number(t, "idle", s->idle);
 	kf_trace_number(t, "queued", s->global);
-	kf_trace_queues(t, d);
+	kf_trace_queues(t, d, look);
 	kf_text_add(t, ", workers:");
 	kf_trace_number(t, "all", s->workers);
 	kf_trace_number(t, "spares", s->spares);
@@ -156,7 +166,7 @@ static void kf_trace_processor(struct kf_text *t, struct kf_domain *d, unsigned 
 	if (w < kf_trace_workers(look))
 		kf_trace_number(t, "worker", w);
 	else
-		kf_text_add(t, " idle");
+		kf_text_add(t, i < look->stats.processors ? " idle" : " not in use");
 	kf_trace_number(t, "next", atomic_load_explicit(kf_atomic64(&p->next),
 							memory_order_relaxed) != 0);
 	kf_trace_number(t, "local", kf_read32(&p->local_tail) - kf_read32(&p->local_head));
@@ -195,7 +205,7 @@ static void kf_trace_detail(struct kf_text *t, struct kf_domain *d,
 {
 	uint32_t i;
 
-	for (i = 0; i < d->nr_processors; i++)
+	for (i = 0; i < kf_trace_processors(d, look); i++)
 		kf_trace_processor(t, d, i, look);
 	for (i = 0; i < kf_trace_workers(look); i++)
 		kf_trace_worker(t, d, i);

@@ -17,8 +17,6 @@ static bool kf_text_may_write(const struct kf_text *t)
 	return !t->no_wait || (poll(&p, 1, 0) == 1 && p.revents & POLLOUT);
 }
 
-#define KF_NS_PER_MS 1000000u
-
 static void kf_text_flush(struct kf_text *t)
 {
 	size_t done = 0;

@@ -5,6 +5,8 @@
 
 #include "fault.h"
 
+#define KF_NS_PER_MS 1000000u
+
 /**
  * struct kf_text - what is to be written
  * @fd: where to
