@@ -27,9 +27,9 @@ tests=(
 	inline_requests pipelined byte_by_byte bad_requests unknown_commands bulk_limit
 	same_as_redis garbage
 	publish unsubscribe_all order_of_replies slow_subscriber
-	memory_limit client_limit stalled_request stalled_reader idle_client ipv6
+	memory_limit full_store large_requests client_limit stalled_request stalled_reader idle_client ipv6
 	benchmark info settings_and_commands
-	sigterm_answers grace_is_over usage
+	sigterm_answers grace_is_over flood usage
 )
 
 cleanup()
@@ -544,6 +544,42 @@ memory_limit()
 	end_other
 }
 
+# By values so small that nothing else would fit either; who did it stays.
+full_store()
+{
+	local port filler
+
+	start_other --memory 1
+	connect
+	filler=$sock
+	{ seq -f 'SET %.0f x' 40000; echo PING; } >&"$filler" &
+	timeout "$patience" grep -q -m 1 PONG <&"$filler" || complain 'no answer'
+	[[ $(echo SET more x | pour) == -OOM* ]] || complain 'it is not full'
+	[[ $(printf 'PING\nGET 1\nFLUSHALL\nSET more x\n' | pour | tr -d '\r\n') == \
+		'+PONG$1x+OK+OK+OK' ]] || complain 'a new client is not served'
+	exec {filler}>&-
+	end_other
+}
+
+# What is more than a client's part. It is told so, and what it said before is answered.
+large_requests()
+{
+	local port value no_memory='-OOM no memory for this request or its reply'
+
+	start_other --memory 1
+	connect
+	say 'PING\r\n*1\r\n$200000\r\n'
+	letters 200000 >&"$sock"
+	hear_all
+	disconnect
+	[[ $reply == $'+PONG\n'"$no_memory"$'\n' ]] || complain "a request: $reply"
+	value=$(letters 50000)
+	echo "SET a $value" | pour > "$tmp/replies"
+	raw 'PING\r\nMGET a a a\r\nPING\r\n' $'+PONG\n'"$no_memory"$'\n'
+	session <<< 'PING -> PONG'
+	end_other
+}
+
 # It may take a while until it learns that another client is gone.
 is_alive()
 {
@@ -701,6 +737,29 @@ grace_is_over()
 	ask_for_much
 	hear_lines 1
 	end_other
+	disconnect
+}
+
+# There is always more to read for it.
+flood()
+{
+	local port writer reader
+
+	start_other --grace 1
+	connect
+	{ yes PING >&"$sock"; } 2>/dev/null &
+	writer=$!
+	timeout "$patience" head -c 1 <&"$sock" > /dev/null
+	cat <&"$sock" > /dev/null 2>&1 &
+	reader=$!
+	kill -TERM "$other_pid"
+	timeout "$patience" tail --pid="$other_pid" -f /dev/null || {
+		complain 'it goes on'
+		kill -KILL "$other_pid"
+	}
+	wait "$other_pid" || complain "ended with status $?"
+	other_pid=
+	wait "$writer" "$reader"
 	disconnect
 }
 

@@ -11,11 +11,14 @@
 static bool grow(struct buffer *buf, size_t need)
 {
 	size_t size = buf->size ? buf->size : SIZE_MIN;
-	char *data;
+	char *data = NULL;
 
 	while (size < need)
 		size *= 2;
-	data = memory_resize(buf->data, buf->size, size);
+	if (size > memory_share())
+		size = memory_share();
+	if (size >= need)
+		data = memory_resize(buf->data, buf->size, size);
 	if (!data) {
 		buf->failed = true;
 		return false;
@@ -30,7 +33,7 @@ static bool grow(struct buffer *buf, size_t need)
  * @buf: the buffer; what is in it may move
  * @len: how much
  *
- * Return: where it is; NULL when memory is short, or was.
+ * Return: where it is; NULL when memory is short, or was, or it would be too much.
  */
 char *buffer_room(struct buffer *buf, size_t len)
 {

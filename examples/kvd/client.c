@@ -31,12 +31,23 @@ bool client_send(int fd, struct buffer *out)
 /* Returns false when the connection is to be ended. */
 static bool send_replies(struct client *client)
 {
-	if (client->out.failed)
-		return false;
 	if (!client->subscriber)
 		return client_send(client->fd, &client->out);
 	subscriber_reply(client);
 	return true;
+}
+
+/* There is none for a request or a reply: the client is told why it ends. */
+static void end_without_memory(struct client *client)
+{
+	static const char why[] = "-OOM no memory for this request or its reply\r\n";
+
+	client->quit = true;
+	if (client->subscriber)
+		subscriber_tell(client->subscriber, (struct slice){ why, sizeof(why) - 1 });
+	else
+		kf_send(client->fd, why, sizeof(why) - 1, MSG_NOSIGNAL,
+			seconds_from_now(options.send_seconds));
 }
 
 /* In the middle of a command there is a deadline for all of it. */
@@ -52,14 +63,20 @@ static uint64_t receive_deadline(struct client *client)
 	return client->deadline;
 }
 
+/* Who sends faster than he is served never makes kf_recv() wait, which would notice the end. */
 static bool receive(struct client *client)
 {
 	uint64_t deadline = receive_deadline(client);
-	char *room = buffer_room(&client->in, RECEIVE_SIZE);
 	ssize_t n;
+	char *room;
 
-	if (!room || kf_now() >= deadline)
+	if (kf_now() >= deadline || kf_cancelled())
 		return false;
+	room = buffer_room(&client->in, RECEIVE_SIZE);
+	if (!room) {
+		end_without_memory(client);
+		return false;
+	}
 	n = kf_recv(client->fd, room, client->in.size - client->in.end, 0, deadline);
 	if (n <= 0)
 		return false;
@@ -67,14 +84,35 @@ static bool receive(struct client *client)
 	return true;
 }
 
+/* A reply is there as a whole or not at all. @whole: bytes of those before it */
+static void end_reply(struct client *client, size_t whole)
+{
+	struct buffer *out = &client->out;
+
+	if (out->failed && buffer_len(out) > whole)
+		out->end = out->start + whole;
+}
+
 /* What it has begun it ends, whoever wants to be done with this client. */
 static void run(struct client *client)
 {
+	size_t whole = buffer_len(&client->out);
+
 	if (!client->req.nr)
 		return;
 	kf_cancel_disable();
 	command_run(client, &client->req);
 	kf_cancel_enable();
+	end_reply(client, whole);
+}
+
+static void say_bad(struct client *client)
+{
+	size_t whole = buffer_len(&client->out);
+
+	reply_error(&client->out, "ERR Protocol error: %s", client->req.error);
+	client->quit = true;
+	end_reply(client, whole);
 }
 
 /* All that came in as a whole. Returns false when the connection is to be ended. */
@@ -82,7 +120,7 @@ static bool run_commands(struct client *client)
 {
 	enum request_result result = REQUEST_DONE;
 
-	while (!client->quit) {
+	while (!client->quit && !client->out.failed) {
 		result = request_parse(&client->req, &client->in);
 		if (result != REQUEST_DONE)
 			break;
@@ -92,11 +130,13 @@ static bool run_commands(struct client *client)
 		if (buffer_len(&client->out) >= SEND_SIZE && !send_replies(client))
 			return false;
 	}
-	if (result == REQUEST_BAD) {
-		reply_error(&client->out, "ERR Protocol error: %s", client->req.error);
-		client->quit = true;
-	}
-	return send_replies(client);
+	if (result == REQUEST_BAD)
+		say_bad(client);
+	if (!send_replies(client))
+		return false;
+	if (client->out.failed)
+		end_without_memory(client);
+	return true;
 }
 
 /* Closing a socket with unread data sends a reset, which can overtake the replies. */

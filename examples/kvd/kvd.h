@@ -46,7 +46,8 @@
  * @port: 0: the kernel chooses a free one
  * @processors: for kf_config
  * @max_clients: more than these are told so, and closed
- * @max_memory: bytes that keys, values, requests and replies may have together
+ * @max_memory: bytes that keys, values, requests and replies may have together; the
+ *	last eighth is for requests and replies alone
  * @max_bulk: bytes of one argument
  * @max_backlog: bytes that may wait for a subscriber
  * @idle_seconds: how long a client may say nothing; 0: for ever
@@ -131,7 +132,8 @@ struct argument {
  * @nr: used part of @args
  * @room: of @args
  * @base: where the request begins, once it is complete
- * @parsed: its bytes that have been looked at
+ * @parsed: its bytes that are understood
+ * @scanned: its bytes that have been searched in vain for the end of a line; or 0
  * @left: arguments to come, once their number is known
  * @bulk: bytes of the one that comes, once that is known
  * @state: what is expected next
@@ -143,6 +145,7 @@ struct request {
 	size_t room;
 	const char *base;
 	size_t parsed;
+	size_t scanned;
 	size_t left;
 	size_t bulk;
 	enum { REQUEST_FIRST, REQUEST_LENGTH, REQUEST_BULK } state;
@@ -335,6 +338,7 @@ static inline size_t buffer_len(const struct buffer *buf)
 void *memory_get(size_t size);
 void *memory_resize(void *memory, size_t old, size_t size);
 void memory_free(void *memory, size_t size);
+size_t memory_share(void);
 uint64_t memory_used(void);
 
 #endif /* KVD_H */

@@ -2,6 +2,9 @@
 /*
  * How much memory there may be: all that clients can make the server keep is taken from
  * here. Who is refused says so to its client.
+ *
+ * What stays (keys, values, channels) leaves some of it to what is on its way: in a full
+ * server one can still ask, and remove things. And of that, no buffer has more than a part.
  */
 #include <stdlib.h>
 
@@ -9,13 +12,18 @@
 
 static atomic_ullong used;
 
-static bool charge(size_t size)
+/* Never more than it may be, not even for a moment: others, who want less, would be refused. */
+static bool charge(size_t size, uint64_t limit)
 {
-	if (atomic_fetch_add_explicit(&used, size, memory_order_relaxed) + size <=
-	    options.max_memory)
-		return true;
-	atomic_fetch_sub_explicit(&used, size, memory_order_relaxed);
-	return false;
+	unsigned long long before = atomic_load_explicit(&used, memory_order_relaxed);
+
+	do {
+		if (size > limit || before > limit - size)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&used, &before, before + size,
+							memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
 }
 
 static void uncharge(size_t size)
@@ -23,12 +31,12 @@ static void uncharge(size_t size)
 	atomic_fetch_sub_explicit(&used, size, memory_order_relaxed);
 }
 
-/* Returns zeroed memory or NULL. */
+/* For what stays. Returns zeroed memory or NULL. */
 void *memory_get(size_t size)
 {
 	void *memory;
 
-	if (!charge(size))
+	if (!charge(size, options.max_memory / 8 * 7))
 		return NULL;
 	memory = calloc(1, size);
 	if (!memory)
@@ -36,12 +44,12 @@ void *memory_get(size_t size)
 	return memory;
 }
 
-/* As realloc(): @memory is as it was when this returns NULL. */
+/* For what is on its way. As realloc(): @memory is as it was when this returns NULL. */
 void *memory_resize(void *memory, size_t old, size_t size)
 {
 	void *more;
 
-	if (size > old && !charge(size - old))
+	if (size > old && !charge(size - old, options.max_memory))
 		return NULL;
 	more = realloc(memory, size);
 	if (!more) {
@@ -60,6 +68,12 @@ void memory_free(void *memory, size_t size)
 		return;
 	free(memory);
 	uncharge(size);
+}
+
+/* How much of it a single buffer may have. */
+size_t memory_share(void)
+{
+	return options.max_memory / 8;
 }
 
 uint64_t memory_used(void)

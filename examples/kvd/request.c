@@ -6,8 +6,8 @@
  *	$3\r\nGET\r\n
  *	$1\r\nx\r\n
  *
- * They are parsed as they come in: each byte is looked at once, however small the pieces
- * are. Nothing is allocated for what a request only says that it will send.
+ * They are parsed as they come in, and however small the pieces are, no byte is searched
+ * twice for the end of a line. Nothing is allocated for what a request only says that it will send.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,9 +36,11 @@ bool request_add(struct request *req, size_t offset, size_t len)
 {
 	if (req->nr == req->room) {
 		size_t room = req->room ? req->room * 2 : ARGS_MIN;
-		void *args = memory_resize(req->args, req->room * sizeof(*req->args),
-					   room * sizeof(*req->args));
+		void *args = NULL;
 
+		if (room * sizeof(*req->args) <= memory_share())
+			args = memory_resize(req->args, req->room * sizeof(*req->args),
+					     room * sizeof(*req->args));
 		if (!args)
 			return false;
 		req->args = args;
@@ -57,12 +59,16 @@ static enum request_result no_memory(struct request *req)
 static enum request_result take_line(struct request *req, struct buffer *in, const char *what,
 				     struct slice *line)
 {
-	const char *from = in->data + in->start + req->parsed;
-	size_t have = buffer_len(in) - req->parsed;
-	const char *end = have ? memchr(from, '\n', have) : NULL;
+	const char *begin = in->data + in->start, *from = begin + req->parsed;
+	size_t scanned = req->scanned > req->parsed ? req->scanned : req->parsed;
+	size_t len = buffer_len(in);
+	const char *end = len > scanned ? memchr(begin + scanned, '\n', len - scanned) : NULL;
 
+	req->scanned = end ? 0 : len;
+	if (!end && len - req->parsed > LINE_MAX_LEN)
+		return request_bad(req, "too big %s", what);
 	if (!end)
-		return have > LINE_MAX_LEN ? request_bad(req, "too big %s", what) : REQUEST_MORE;
+		return REQUEST_MORE;
 	*line = (struct slice){ from, end - from };
 	if (line->len && end[-1] == '\r')
 		line->len--;
@@ -74,7 +80,7 @@ static enum request_result first_line(struct request *req, struct buffer *in)
 {
 	bool array = in->data[in->start] == '*';
 	enum request_result ret;
-	struct slice line;
+	struct slice line = { NULL, 0 };
 	long long n;
 
 	ret = take_line(req, in, array ? "mbulk count string" : "inline request", &line);
@@ -94,7 +100,7 @@ static enum request_result first_line(struct request *req, struct buffer *in)
 static enum request_result length_line(struct request *req, struct buffer *in)
 {
 	enum request_result ret;
-	struct slice line;
+	struct slice line = { NULL, 0 };
 	long long n;
 
 	if (buffer_len(in) > req->parsed && in->data[in->start + req->parsed] != '$')
@@ -157,6 +163,7 @@ void request_next(struct request *req, struct buffer *in)
 		request_free(req);
 	req->nr = 0;
 	req->parsed = 0;
+	req->scanned = 0;
 	req->state = REQUEST_FIRST;
 }
 

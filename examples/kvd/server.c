@@ -116,13 +116,16 @@ int server_listen(void)
 
 static int server_port(void)
 {
-	struct sockaddr_storage addr = { 0 };
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} addr = { .v6 = { 0 } };
 	socklen_t len = sizeof(addr);
 
-	if (getsockname(server.listen_fd, (struct sockaddr *)&addr, &len))
+	if (getsockname(server.listen_fd, &addr.any, &len))
 		return 0;
-	return ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port :
-		     ((struct sockaddr_in *)&addr)->sin_port);
+	return ntohs(addr.any.sa_family == AF_INET6 ? addr.v6.sin6_port : addr.v4.sin_port);
 }
 
 /* --- clients ------------------------------------------------------------------------- */

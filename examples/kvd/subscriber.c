@@ -85,20 +85,22 @@ static void put_locked(struct subscriber *sub, const void *data, size_t len)
 	kf_cond_signal(&sub->changed);
 }
 
-/* Context: cancellation is disabled. */
+/* A client's fiber that is cancelled says its last this way, and takes the lock all the same. */
 void subscriber_tell(struct subscriber *sub, struct slice message)
 {
+	kf_cancel_disable();
 	kf_mutex_lock(&sub->lock);
 	put_locked(sub, message.at, message.len);
 	kf_mutex_unlock(&sub->lock);
+	kf_cancel_enable();
 }
 
-/* What the client's commands have said so far. */
+/* What the client's commands have said so far; nothing while a reply is not whole. */
 void subscriber_reply(struct client *client)
 {
 	struct buffer *out = &client->out;
 
-	if (!buffer_len(out))
+	if (!buffer_len(out) || out->failed)
 		return;
 	subscriber_tell(client->subscriber,
 			(struct slice){ out->data + out->start, buffer_len(out) });
