@@ -20,7 +20,7 @@ patience=60
 tests=(
 	same_sums lines_are_escaped one_fiber many_fibers few_descriptors deep_directories
 	root_by_link unreadable not_there full_output
-	progress interrupted usage
+	progress interrupted interrupted_output usage
 )
 
 cleanup()
@@ -238,6 +238,39 @@ interrupted()
 		((status == 130)) || complain "ended with status $status"
 		[[ ! -s $tmp/got && ! -s $tmp/errors ]] || complain "it said: $(cat "$tmp"/{got,errors})"
 	done
+}
+
+# In the middle of a line that nobody reads yet. What was begun is written as a whole.
+interrupted_output()
+{
+	local pid size end=$((SECONDS + patience)) out
+
+	mkdir ../many ../many/endless
+	truncate -s 4T ../many/endless/a
+	seq 1500 | (cd ../many && split -l 1 -a 4)
+	mkfifo ../pipe
+	exec {out}<> ../pipe
+	"$crawl" ../many > ../pipe 2> "$tmp/errors" {out}>&- &
+	pid=$!
+	until size=$(sed -n 's/^wchar: //p' "/proc/$pid/io"); ((size >= 65536 || SECONDS > end)); do
+		sleep 0.1
+	done
+	kill -INT "$pid"
+	until grep -q '^ShdPnd:[[:space:]]*0*$' "/proc/$pid/status" || ((SECONDS > end)); do
+		sleep 0.1
+	done
+	# It has taken the signal. A moment for what would be interrupted.
+	sleep 0.3
+	cat ../pipe > "$tmp/got" {out}>&- &
+	wait "$pid"
+	status=$?
+	exec {out}>&-
+	wait
+	((status == 130)) || complain "ended with status $status"
+	[[ ! -s $tmp/errors ]] || complain "it said: $(< "$tmp/errors")"
+	size=$(grep -cE '^[0-9a-f]{64}  \.\./many/x[a-z]{4}$' "$tmp/got")
+	((size > 700 && size == $(wc -l < "$tmp/got"))) ||
+		complain "$size whole lines of $(wc -l < "$tmp/got")"
 }
 
 usage()

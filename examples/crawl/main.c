@@ -92,6 +92,17 @@ static int block_signals(void)
 	return signal_fd < 0 ? -errno : 0;
 }
 
+/* When nobody reads them any more. */
+static void unblock_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static bool signal_came(void)
 {
 	struct signalfd_siginfo info;
@@ -99,7 +110,7 @@ static bool signal_came(void)
 	return kf_read(signal_fd, &info, sizeof(info), KF_FOREVER) == sizeof(info);
 }
 
-/* The first one cancels, the second one ends what cannot be cancelled: a read that hangs. */
+/* The first one cancels, the second one ends what cannot be cancelled: a line that nobody takes. */
 static void *watch_signals(void *ctx)
 {
 	if (!signal_came())
@@ -192,9 +203,10 @@ int main(int argc, char **argv)
 	if (ret)
 		return fail("cannot wait for signals", ret);
 	ret = kf_run(NULL, run, NULL);
+	unblock_signals();
 	err = output_end();
 	if (ret < 0)
 		return fail(ret == -ENOENT ? "/dev/kfiber (is the module loaded?)" :
 			    "cannot run fibers", ret);
-	return err ? fail("stdout", err) : ret;
+	return err && ret != INTERRUPTED ? fail("stdout", err) : ret;
 }

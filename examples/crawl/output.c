@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Lines, for files and for what went wrong. Those of several fibers do not mix: stdio's lock. */
 #include <errno.h>
+#include <kfiber/kfiber.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,13 +44,16 @@ static void put_line(const char *path, const char *sum)
 	funlockfile(stdout);
 }
 
+/* All of it, cancelled or not: what stdio was about to write when write() fails is lost. */
 void print_sum(const struct work *work, const char *sum)
 {
 	char *path = path_of(work);
 
+	kf_cancel_disable();
 	if (path)
 		put_line(path, sum);
-	else
+	kf_cancel_enable();
+	if (!path)
 		print_error(work, -ENOMEM);
 	free(path);
 }

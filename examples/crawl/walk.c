@@ -34,6 +34,13 @@ void work_drop(struct work *work)
 	free(work);
 }
 
+/* Who cancels knows that some are missing. */
+static void complain(const struct work *work, int err)
+{
+	if (!kf_cancelled())
+		print_error(work, err);
+}
+
 /*
  * Links are not followed: what they lead to is found where it is, and nothing twice.
  * O_NONBLOCK: a FIFO may have taken a file's place, and opening that must not wait.
@@ -49,7 +56,7 @@ static int open_work(const struct work *work)
 		flags &= ~O_NOFOLLOW;
 	do {
 		fd = openat(work->dir ? work->dir->fd : AT_FDCWD, work->name, flags);
-	} while (fd < 0 && errno == EINTR);
+	} while (fd < 0 && errno == EINTR && !kf_cancelled());
 	return fd < 0 ? -errno : fd;
 }
 
@@ -100,6 +107,8 @@ static int read_entries(struct dir *dir, DIR *stream, struct work_list *list)
 	while (!err && !kf_cancelled()) {
 		errno = 0;
 		entry = readdir(stream);
+		if (!entry && errno == EINTR)
+			continue;
 		if (!entry)
 			return -errno;
 		err = add_entry(dir, entry, list);
@@ -143,14 +152,14 @@ static void do_directory(struct work *work, int fd)
 	int err;
 
 	if (!dir) {
-		print_error(work, -ENOMEM);
+		complain(work, -ENOMEM);
 		close(fd);
 		dir_release(work->dir);
 		return;
 	}
 	err = read_directory(dir, &list);
 	if (err)
-		print_error(work, err);
+		complain(work, err);
 	if (pool_add(&list))
 		drop_all(&list);
 	dir_opened(dir);
@@ -169,9 +178,8 @@ static void do_file(struct work *work, int fd)
 		if (!err)
 			print_sum(work, sum);
 	}
-	/* Who cancels knows that some are missing. */
-	if (err && err != -ECANCELED)
-		print_error(work, err);
+	if (err)
+		complain(work, err);
 	count(&counters.done, 1);
 	close(fd);
 	dir_release(work->dir);
@@ -183,7 +191,7 @@ void work_do(struct work *work)
 
 	dir_opened(work->dir);
 	if (fd < 0) {
-		print_error(work, fd);
+		complain(work, fd);
 		dir_release(work->dir);
 	} else if (work->is_dir) {
 		do_directory(work, fd);
