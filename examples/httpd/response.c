@@ -145,6 +145,8 @@ static bool copy_file(struct reply *reply, int fd, off_t start, off_t left)
 		size_t want = left < COPY_SIZE ? (size_t)left : COPY_SIZE;
 		ssize_t n = pread(fd, buf, want, start);
 
+		if (n < 0 && errno == EINTR && kf_cancelled())
+			return sending_failed(reply, -ECANCELED);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -174,9 +176,9 @@ static ssize_t send_file_part(struct reply *reply, int fd, off_t *start, off_t l
 
 	do {
 		n = sendfile(reply->conn->fd, fd, start, want);
-	} while (n < 0 && errno == EINTR);
+	} while (n < 0 && errno == EINTR && !kf_cancelled());
 	if (n < 0)
-		return -errno;
+		return errno == EINTR ? -ECANCELED : -errno;
 	count(&counters.bytes, n);
 	reply->sent += n;
 	return n;
