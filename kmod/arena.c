@@ -313,7 +313,7 @@ static bool kf_is_kept(struct kf_fiber *f)
 	u64 word = READ_ONCE(kf_fiber_block(f)->word);
 
 	return kf_word_is_pooled(word) ||
-	       (kf_word_state(word) == KFIBER_FREE && READ_ONCE(f->held));
+	       (kf_word_state(word) == KFIBER_FREE && READ_ONCE(f->kept));
 }
 
 static u32 kf_refusal(const struct kf_touch *t)

@@ -32,11 +32,12 @@
  *
  * All may be asleep already when the last of the rest goes, and then nobody would look: the
  * last worker awake dies or leaves; FORGET ends the last wait for a file, and its
- * caller is a plain thread. So these have one of the sleepers look again:
+ * caller is a plain thread; a trimmer lets go of a stack. So these have one of the
+ * sleepers look again:
  *
  *   goes to sleep                          is the last of the rest to go
  *   in the list, under the lock            nr_file_waits - 1; nr_workers - 1, under
- *                                          the lock
+ *                                          the lock; publishes PARKED
  *   full fence                      [H]    full fence                      [H]
  *   looks at the rest                      all in lists: wakes one
  *

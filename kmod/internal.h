@@ -36,7 +36,7 @@
  *
  *   kf_trim_lock                 the list of domains; tried only, in reclaim
  *   mmap_lock or per-VMA lock    page faults and mmap; tried only, in reclaim
- *   domain.setup_mutex           SETUP
+ *   domain.setup_mutex           SETUP, close
  *   domain.fiber_mutex           ALLOC and FREE; tried only, in reclaim
  *   kf_users_lock                who pays
  *   domain.zap_lock              pages taken away, against fork()
@@ -123,6 +123,7 @@ struct kf_user;
  * @refusal: why the last fault was refused: KFIBER_REFUSED_*
  * @allocated: user space has it; written under domain.fiber_mutex
  * @held: its stack is being trimmed: nobody may grow it below what stays
+ * @kept: likewise, in a processor's pool: nothing stays
  * @file_wait: its wait for a file; whoever exchanges it for NULL owns it
  * @sleeper: the worker that sleeps in a system call of it, NULL if none does; that one
  *	writes, RCU
@@ -153,6 +154,7 @@ struct kf_fiber {
 	u8 refusal;
 	bool allocated;
 	bool held;
+	bool kept;
 	struct kf_file_wait *file_wait;
 	struct kf_worker *sleeper;
 };
@@ -465,7 +467,7 @@ struct kf_domain {
 	struct mm_struct *mm;
 	void *files;
 	pid_t owner;
-	struct mutex setup_mutex;	/* SETUP */
+	struct mutex setup_mutex;	/* SETUP, close */
 	bool closed;
 	bool ready;
 

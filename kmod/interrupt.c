@@ -163,7 +163,12 @@ static u64 kf_interrupt_next_locked(struct kf_worker *w)
 	return at == KFIBER_NEVER ? at : max(at, ktime_get_ns() + pause);
 }
 
-/* Context: hard interrupt, after sched_out. The thread may sleep, still or again, or run. */
+/*
+ * The timer is set under the lock: this may run on two CPUs at once, for two sleeps one after
+ * the other, and whoever is later knows the later one.
+ *
+ * Context: hard interrupt, after sched_out. The thread may sleep, still or again, or run.
+ */
 static void kf_interrupt_irq(struct irq_work *work)
 {
 	struct kf_worker *w = container_of(work, struct kf_worker, interrupt_irq);
@@ -173,10 +178,10 @@ static void kf_interrupt_irq(struct irq_work *work)
 	kf_delay(KF_DELAY_INTERRUPT_IRQ);
 	raw_spin_lock_irqsave(&w->interrupt_lock, flags);
 	at = kf_interrupt_next_locked(w);
-	raw_spin_unlock_irqrestore(&w->interrupt_lock, flags);
 	if (at != KFIBER_NEVER)
 		hrtimer_start_range_ns(&w->interrupt_timer, ns_to_ktime(at), w->domain->slack_ns,
 				       HRTIMER_MODE_ABS_SOFT);
+	raw_spin_unlock_irqrestore(&w->interrupt_lock, flags);
 }
 
 static enum hrtimer_restart kf_interrupt_fired(struct hrtimer *timer)

@@ -8,6 +8,8 @@
  *   wakeup      a worker is given a processor  ->  it goes on
  *   wait        a worker is back and waits     ->  it goes on with a processor
  *
+ * A worker with a pinned fiber that is runnable again is not back: its wait is in none.
+ *
  * So the time of a hand-over to a sleeping worker is also that of its wake-up, and what came
  * before: the irq_work, or others that had to sleep first.
  *

@@ -102,6 +102,7 @@ static void kf_pin_sleep_locked(struct kf_worker *w, struct kf_fiber *f, bool yi
 	struct kf_domain *d = w->domain;
 
 	f->pinned_to = w;
+	w->waits_since = 0;
 	if (w->processor)
 		kf_unassign_locked(w);
 	if (yields) {

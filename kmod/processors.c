@@ -168,7 +168,7 @@ static u64 kf_drain_one_locked(struct kf_processor *p)
 {
 	u64 name;
 
-	if (!p->drain)
+	if (!p->drain || !kf_queue_has_work(p->block))
 		return 0;
 	p->drain--;
 	name = kf_queue_pop_own(p->block);
@@ -189,6 +189,11 @@ static u32 kf_drain_locked(struct kf_domain *d, struct kf_processor *p, u32 most
 			kf_global_push_locked(d, f, name);
 	}
 	return most;
+}
+
+static bool kf_is_drained_locked(const struct kf_processor *p)
+{
+	return !p->worker && (!p->drain || !kf_queue_has_work(p->block));
 }
 
 /**
@@ -212,7 +217,8 @@ bool kf_processors_drain_locked(struct kf_domain *d)
 	kf_publish_locked(d);
 	if (!room)
 		return true;
-	while (d->nr_looked > d->nr_used && !d->processors[d->nr_looked - 1].worker)
+	while (d->nr_looked > d->nr_used && kf_is_drained_locked(&d->processors[d->nr_looked - 1]))
 		WRITE_ONCE(d->nr_looked, d->nr_looked - 1);
-	return false;
+	/* Thieves may have been quicker, again and again, and left something. */
+	return d->nr_looked > d->nr_used && !d->processors[d->nr_looked - 1].worker;
 }

@@ -540,6 +540,8 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 
 	raw_spin_lock_irq(&d->lock);
 	kf_set_searching_locked(w, false);
+	/* A wait that a signal ended is not part of this one. */
+	w->waits_since = 0;
 	if (w->processor) {
 		/* It ran what was queued: those who are back come first now. */
 		if (sleep == KF_SPARE)

@@ -90,6 +90,7 @@ static DEFINE_MUTEX(kf_trim_lock);
  * @mm: its memory, alive
  * @why: KF_TRIM_AGE: only what the previous pass has seen the same way
  * @later: out: another pass may find more
+ * @held: out: a parked fiber was held, so that it did not seem to be parked
  * @fibers: out: how many were looked at
  * @pages: out: how many were freed
  */
@@ -98,6 +99,7 @@ struct kf_trim {
 	struct mm_struct *mm;
 	enum kf_trim_why why;
 	bool later;
+	bool held;
 	u32 fibers;
 	u64 pages;
 };
@@ -219,9 +221,9 @@ static void kf_trim_kept_locked(struct kf_trim *t, struct kf_fiber *f)
 		return;
 	if (!kf_word_take(&block->word))
 		return;
-	WRITE_ONCE(f->held, true);
+	WRITE_ONCE(f->kept, true);
 	kf_trim_slot(t, f, kf_stack_pages(f->stack_shift));
-	WRITE_ONCE(f->held, false);
+	WRITE_ONCE(f->kept, false);
 	kf_word_give(&block->word);
 }
 
@@ -236,6 +238,7 @@ static void kf_trim_parked(struct kf_trim *t, struct kf_fiber *f)
 		return;
 	WRITE_ONCE(f->held, true);
 	if (kf_word_hold(&block->word)) {
+		t->held = true;
 		/* It may have run since; now it does not. */
 		kf_trim_slot(t, f, kf_trim_keep(f, READ_ONCE(block->sp)));
 		generation = kf_word_publish(&block->word);
@@ -291,6 +294,8 @@ static void kf_trim_finish(struct kf_trim *t)
 {
 	atomic64_add(t->pages, &t->d->stack_trimmed);
 	t->later |= kf_account_look(t->d);
+	if (t->held)
+		kf_deadlock_stir(t->d);
 	mmput_async(t->mm);
 	trace_kfiber_stack_trim(t->d, t->why, t->fibers, t->pages);
 }

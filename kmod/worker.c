@@ -336,12 +336,15 @@ int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 	w->looks = args->flags & KFIBER_NEXT_DEADLOCK;
 	w->may_end = args->flags & KFIBER_NEXT_SURPLUS;
 	w->surplus = false;
+	WRITE_ONCE(w->stirred, false);
 	w->quiet = false;
 	if (args->flags & KFIBER_NEXT_ONLY)
 		err = kf_pin_next(w, args->fiber, args->flags & KFIBER_NEXT_OFFER);
 	else
 		err = kf_worker_find_work(w, &args->fiber, offer);
 	w->looks = false;
+	w->may_end = false;
+	w->surplus = false;
 	args->flags = 0;
 	if (err || !args->fiber)
 		kf_sched_interrupted(w);

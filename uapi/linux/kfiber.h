@@ -701,7 +701,7 @@ struct kfiber_stats {
  * @pages: out: how many were freed
  *
  * Frees the pages below the stack pointer of every parked fiber, and all pages
- * of the stacks in the module's pools. Frees none while a forked child has
+ * of the stacks in pools. Frees none while a forked child has
  * a copy of the mapping, nor from a part of an arena that was moved (mremap).
  * The module does the same for fibers that stay parked, and when memory is
  * short.
@@ -720,7 +720,7 @@ struct kfiber_trim {
 #define KFIBER_REFUSED_DOMAIN	4u	/* the domain's limit; SIGBUS */
 #define KFIBER_REFUSED_USER	5u	/* the limit for the user's domains; SIGBUS */
 #define KFIBER_REFUSED_MEMORY	6u	/* no memory */
-#define KFIBER_REFUSED_FREE	7u	/* the slot is nobody's */
+#define KFIBER_REFUSED_FREE	7u	/* the slot is nobody's, or in a pool */
 
 /**
  * struct kfiber_stack - KFIBER_IOC_STACK: what a slot holds
