@@ -53,13 +53,19 @@ uint64_t kf_real_now(void)
 	return (uint64_t)now.tv_sec * KF_NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+/* The time that a domain's fibers have: for who is none, and tells of them. */
+uint64_t kf_domain_now(const struct kf_domain *d)
+{
+	if (kf_has_test_clock(d))
+		return atomic_load_explicit(&d->clock.now, memory_order_relaxed);
+	return kf_real_now();
+}
+
 uint64_t kf_now(void)
 {
 	struct kf_worker *w = kf_fiber_worker();
 
-	if (w && kf_has_test_clock(w->domain))
-		return atomic_load_explicit(&w->domain->clock.now, memory_order_relaxed);
-	return kf_real_now();
+	return w ? kf_domain_now(w->domain) : kf_real_now();
 }
 
 /**

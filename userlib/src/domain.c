@@ -46,6 +46,16 @@ static unsigned int kf_default_processors_max(unsigned int processors)
 	return cpus > (long)processors ? (unsigned int)cpus : processors;
 }
 
+/* As many as there are CPUs for us, and no more than there can be. */
+static unsigned int kf_counted_processors(unsigned int max)
+{
+	unsigned int n = kf_cpus_count(0);
+
+	if (!max || max > KFIBER_PROCESSORS_MAX)
+		max = KFIBER_PROCESSORS_MAX;
+	return n < max ? n : max;
+}
+
 /* In a test domain one thing is done after the other. Return: 0, -EINVAL. */
 static int kf_read_test_config(struct kf_config *to)
 {
@@ -84,7 +94,7 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 	if (kf_read_test_config(to))
 		return -EINVAL;
 	if (!to->processors)
-		to->processors = kf_cpus_count(0);
+		to->processors = kf_counted_processors(to->processors_max);
 	if (!to->processors_max)
 		to->processors_max = kf_default_processors_max(to->processors);
 	if (!to->max_workers)

@@ -19,7 +19,7 @@
  * @domain: whose fibers
  * @workers: blocks that can be read
  * @still: nothing moves: what is waited for can be looked at
- * @now: kf_now()
+ * @now: kf_domain_now()
  */
 struct kf_dump {
 	struct kf_text text;
@@ -174,7 +174,7 @@ int kf_dump_fibers(struct kf_domain *d, int fd, const char *title, enum kf_dump_
 {
 	struct kf_dump dump = {
 		.text = { .fd = fd, .no_wait = how == KF_DUMP_NO_WAIT },
-		.domain = d, .still = how == KF_DUMP_STILL, .now = kf_now(),
+		.domain = d, .still = how == KF_DUMP_STILL, .now = kf_domain_now(d),
 	};
 	uint32_t i, end = atomic_load_explicit(&d->fibers_end, memory_order_acquire);
 	struct kfiber_stats stats;

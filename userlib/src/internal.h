@@ -5,6 +5,7 @@
  *   domain.c    kf_run: opens the device, maps the shared blocks, waits for all
  *   arena.c     where stacks are mapped
  *   worker.c    threads: their loop, the making of spares
+ *   cpus.c      how many CPUs there are for us
  *   queue.c     a processor's queues, and who is told about new work
  *   switch.c    from fiber to fiber, and what is done for the one that was left
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
@@ -21,11 +22,11 @@
  *   key.c       fiber-local values
  *   stack.c     what is known of stacks, trimming
  *   dump.c      what is known of fibers; object.h and object.c, text.c
- *   cpus.c      how many CPUs there are for us
  *   leaks.c     which of them are left behind; stuck.c: and why they cannot go on
  *   site.c      what is known of the places where fibers are spawned
  *   fault.c     the signals of faults; fault.h is the map of what belongs to it:
  *               contain.c, report.c, walk.c, symbol.c
+ *   debug.c     what KFIBER_DEBUG asks for; schedtrace.c
  *   call.c      the module's ioctls
  *   delay.c     delay points, in test builds only
  *   checker.c   what sanitizers and valgrind must be told
@@ -523,6 +524,7 @@ void kf_clock_leave(struct kf_sleeper *s);
 void kf_clock_jump_critical(struct kf_worker *w);
 uint64_t kf_mix(uint64_t *state);
 uint64_t kf_real_now(void);
+uint64_t kf_domain_now(const struct kf_domain *d);
 uint64_t kf_since(const struct kf_domain *d);
 
 static inline bool kf_has_test_clock(const struct kf_domain *d)

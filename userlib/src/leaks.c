@@ -259,6 +259,7 @@ static int kf_leak_add(struct kf_leak_report *r, struct kfiber_fiber_block *f,
 static int kf_leaks_collect(struct kf_leak_report *r)
 {
 	struct kf_left_fiber *all;
+	int saved = errno;
 	uint32_t i, n;
 	int err = 0;
 
@@ -270,6 +271,7 @@ static int kf_leaks_collect(struct kf_leak_report *r)
 		err = kf_leak_add(r, &r->domain->fiber_blocks[i], &all[i]);
 	kf_symbols_close(&r->symbols);
 	free(all);
+	errno = saved;
 	return err;
 }
 
@@ -354,7 +356,7 @@ static int kf_leaks_print(struct kf_leak_report *r, int fd, const char *title)
 {
 	struct kf_leak_group **sorted = calloc(r->nr_groups + 1, sizeof(*sorted)), *g;
 	struct kf_text t = { .fd = fd };
-	uint64_t i, n = 0, now = kf_now();
+	uint64_t i, n = 0, now = kf_domain_now(r->domain);
 
 	if (!sorted)
 		return -ENOMEM;

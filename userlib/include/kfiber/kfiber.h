@@ -595,7 +595,7 @@ int kf_spawn_sites(struct kf_spawn_site *sites, int n);
  * @n: from 1 to kf_config.processors_max; 0 to leave it as it is. Once it is said it does
  *	not follow the CPUs any more
  *
- * Who runs on a processor that is taken away goes on on another one when its turn comes.
+ * Who runs on a processor that is taken away continues on another one when its turn comes.
  * That is asked for when the call returns, and has come about when what runs there has
  * left the library, if it was in one of its calls.
  *

@@ -32,8 +32,8 @@ extern "C" {
  * - they join one another, or want each other's mutexes, in a circle;
  * - they wait for the end, or for a mutex, of one of these.
  *
- * Others go on meanwhile. A fiber's stack is walked while nobody can resume it, for some
- * 10 us; a wake-up that comes then is not lost.
+ * Others go on meanwhile. A fiber's stack is walked while nobody can resume it;
+ * a wake-up that comes then is not lost.
  *
  * Context: any fiber or plain thread while a domain runs. Not a signal handler.
  * Return: how many fibers were printed; -ESRCH (no domain runs), -ENOMEM, or why it could
