@@ -166,7 +166,8 @@ static int come_back(void *arg)
 
 TEST(who_comes_back_waits)
 {
-	ASSERT_EQ(1, run(1, come_back, NULL));
+	/* A page fault that sleeps counts as well. */
+	ASSERT_LE(1, run(1, come_back, NULL));
 }
 
 static int read_with_sizes(void *arg)

@@ -175,10 +175,14 @@ static bool is_frozen(const char *group)
 	return strstr(text, "frozen 1");
 }
 
-static void wait_for_turns(unsigned long from)
+/* Return: whether they have come, in less time than the harness gives a test. */
+static bool wait_for_turns(unsigned long from)
 {
-	while (atomic_load(turns) <= from)
+	uint64_t end = kf_after(20000 * MS);
+
+	while (atomic_load(turns) <= from && kf_now() < end)
 		usleep(1000);
+	return atomic_load(turns) > from;
 }
 
 TEST(frozen_and_thawed)
@@ -198,7 +202,7 @@ TEST(frozen_and_thawed)
 	snprintf(text, sizeof(text), "%d", child);
 	ASSERT_EQ(0, put(group, "cgroup.procs", text));
 	for (i = 0; i < 5; i++) {
-		wait_for_turns(atomic_load(turns) + 100);
+		ASSERT_TRUE(wait_for_turns(atomic_load(turns) + 100));
 		ASSERT_EQ(0, put(group, "cgroup.freeze", "1"));
 		while (!is_frozen(group))
 			usleep(1000);
@@ -207,7 +211,7 @@ TEST(frozen_and_thawed)
 		EXPECT_EQ(before, atomic_load(turns));
 		ASSERT_EQ(0, put(group, "cgroup.freeze", "0"));
 	}
-	wait_for_turns(atomic_load(turns) + 100);
+	EXPECT_TRUE(wait_for_turns(atomic_load(turns) + 100));
 	/* Killed while it is frozen: that ends it as well. */
 	ASSERT_EQ(0, put(group, "cgroup.freeze", "1"));
 	ASSERT_EQ(0, kill(child, SIGKILL));
@@ -231,12 +235,12 @@ TEST(a_cpu_is_unplugged)
 	if (!child)
 		_exit(run(2, run_all, (void *)4));
 	for (i = 0; i < 3; i++) {
-		wait_for_turns(atomic_load(turns) + 100);
+		EXPECT_TRUE(wait_for_turns(atomic_load(turns) + 100));
 		EXPECT_EQ(0, put(CPU, "online", "0"));
-		wait_for_turns(atomic_load(turns) + 100);
+		EXPECT_TRUE(wait_for_turns(atomic_load(turns) + 100));
 		EXPECT_EQ(0, put(CPU, "online", "1"));
 	}
-	wait_for_turns(atomic_load(turns) + 100);
+	EXPECT_TRUE(wait_for_turns(atomic_load(turns) + 100));
 	kill(child, SIGKILL);
 	wait_for(child);
 }
@@ -273,8 +277,8 @@ static int do_nothing(void *arg)
 	getrusage(RUSAGE_SELF, &after);
 	printf("# %d ms idle: %lu us of CPU time, %ld times switched\n", IDLE_MS,
 	       (unsigned long)(used / 1000), after.ru_nvcsw - before.ru_nvcsw);
-	/* To go to sleep and to get up again, on a kernel that checks each access. */
-	if (used > IDLE_MS * MS / 100 || after.ru_nvcsw - before.ru_nvcsw > 20)
+	/* Who spins uses all of it; an emulated CPU also counts what its host does meanwhile. */
+	if (used > IDLE_MS * MS / 10 || after.ru_nvcsw - before.ru_nvcsw > 20)
 		return -2;
 	exit(0);
 }
