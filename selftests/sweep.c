@@ -288,11 +288,22 @@ static int do_watch(DOMAIN *d)
 	return err;
 }
 
+/* A worker does not look on. */
 static int do_aside(DOMAIN *d)
 {
 	struct kfiber_aside args = { .size = sizeof(args), .until = 1 };
+	__u32 worker = d->worker;
+	int err = call_worker(d->fd, KFIBER_IOC_DETACH, &worker), again;
 
-	return call(d->fd, KFIBER_IOC_ASIDE, &args);
+	/* By an earlier round. */
+	if (err && err != -ENOENT)
+		return err;
+	err = call(d->fd, KFIBER_IOC_ASIDE, &args);
+	worker = 0;
+	again = call_worker(d->fd, KFIBER_IOC_ATTACH, &worker);
+	if (!again)
+		d->worker = worker;
+	return err ? err : again;
 }
 
 /* A fiber's first pages, each time anew: it goes to the pool, which is trimmed. */
@@ -341,11 +352,13 @@ static int do_file(DOMAIN *d)
 
 	if (err)
 		return err;
-	/* Its want of memory has names of its own (ENFILE), which are not ours to test. */
+	/* Its want of memory has names of its own (ENFILE, ENOBUFS), which are not ours to test. */
 	err = socketpair(AF_UNIX, SOCK_STREAM, 0, ends) ? -ENOMEM : 0;
 	if (!err) {
 		file.fd = ends[0];
 		err = wait_for_file(d->fd, &file, ends[1]);
+		if (err == -ENOBUFS)
+			err = -ENOMEM;
 		close(ends[0]);
 		close(ends[1]);
 	}
