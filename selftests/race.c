@@ -224,12 +224,16 @@ static void join_all(unsigned int first, unsigned int n)
 		join(&tasks[i]);
 }
 
+/*
+ * Who spawned the task may be back from blocking, with the name not yet stored, and wait for
+ * the caller's processor: without slices only the caller can give it away.
+ */
 static void unpark(struct task *t)
 {
 	kf_fiber_t name;
 
 	while (!(name = atomic_load(&t->name)))
-		sched_yield();
+		kf_yield();
 	kf_unpark(name);
 }
 
