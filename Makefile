@@ -128,9 +128,10 @@ build/libkfiber-uninstalled.pc: Makefile
 
 # --- what is linked with it -------------------------------------------------
 
-# A program is one file, examples/NAME.c, or a directory of them.
+# A program is one file, examples/NAME.c, or a directory of them; those in
+# examples/common are for the directories' programs.
 example_files := $(patsubst examples/%.c,%,$(wildcard examples/*.c))
-example_dirs := $(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c))))
+example_dirs := $(filter-out common,$(sort $(patsubst examples/%/,%,$(dir $(wildcard examples/*/*.c)))))
 LIBS_httpd := -lhttp_parser
 LIBS_kvd := -lsodium
 LIBS_crawl := -lcrypto
@@ -145,9 +146,15 @@ build/examples/obj/%.o: examples/%.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(KF_CFLAGS) $(FIBER_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+# Whoever is linked with it takes what it uses.
+build/examples/common.a: $(patsubst examples/%.c,build/examples/obj/%.o,$(wildcard examples/common/*.c))
+	$(call say,AR)
+	$(Q)$(RM) $@
+	$(Q)$(AR) rcs $@ $^
+
 # $(1) a program's name, $(2) its sources
 define example
-build/examples/$(1): $(patsubst examples/%.c,build/examples/obj/%.o,$(2)) build/libkfiber.a
+build/examples/$(1): $(patsubst examples/%.c,build/examples/obj/%.o,$(2)) build/examples/common.a build/libkfiber.a
 	$$(call say,LD)
 	$$(Q)$$(CC) -pthread $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_$(1))
 endef

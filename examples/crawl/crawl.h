@@ -3,6 +3,7 @@
  * crawl: the SHA-256 sums of all files below a directory, as sha256sum prints them.
  *
  *	main.c		options, start and end
+ *	../common	what it shares with other examples: signals, options
  *	pool.c		a bounded number of fibers, and the work that they share
  *	walk.c		one piece of work: a directory, or a file
  *	tree.c		directories: how a file in one is opened, and what it is called

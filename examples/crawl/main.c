@@ -3,14 +3,11 @@
 #include <argp.h>
 #include <errno.h>
 #include <kfiber/kfiber.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "../common/program.h"
+#include "../common/signals.h"
 #include "crawl.h"
 
 #define MAX_FIBERS	100000
@@ -25,7 +22,6 @@ struct options options = {
 
 static const char *root = ".";
 static bool quiet;
-static int signal_fd;
 
 static const struct argp_option argp_options[] = {
 	{ "fibers", 'n', "N", 0, "Read N files or directories at once (default: 64)", 0 },
@@ -33,19 +29,6 @@ static const struct argp_option argp_options[] = {
 	{ "quiet", 'q', NULL, 0, "Show no progress, which only a terminal gets", 0 },
 	{ 0 }
 };
-
-static unsigned int parse_number(struct argp_state *state, const char *text, unsigned int min,
-				 unsigned int max)
-{
-	unsigned long value;
-	char *end;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || end == text || *end || *text == '-' || value < min || value > max)
-		argp_error(state, "'%s' is not a number from %u to %u", text, min, max);
-	return value;
-}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -78,56 +61,16 @@ static const struct argp argp = {
 	       "and 130 after ^C.",
 };
 
-/* Every thread made after this inherits the mask. Return: 0, a negative errno. */
-static int block_signals(void)
+static void cancel(void *ctx)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	if (sigprocmask(SIG_BLOCK, &set, NULL))
-		return -errno;
-	signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-	return signal_fd < 0 ? -errno : 0;
-}
-
-/* When nobody reads them any more. */
-static void unblock_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-}
-
-static bool signal_came(void)
-{
-	struct signalfd_siginfo info;
-
-	return kf_read(signal_fd, &info, sizeof(info), KF_FOREVER) == sizeof(info);
-}
-
-/* The first one cancels, the second one ends what cannot be cancelled: a line that nobody takes. */
-static void *watch_signals(void *ctx)
-{
-	if (!signal_came())
-		return NULL;
 	kf_ctx_cancel(ctx);
-	if (signal_came())
-		_exit(INTERRUPTED);
-	return NULL;
 }
 
+/* A second ^C ends what cannot be cancelled: a line that nobody takes. */
 static int run_under(kf_ctx_t *ctx, struct work *first)
 {
-	const struct kf_attr attr = { .size = sizeof(attr), .name = "signals" };
-	kf_fiber_t watcher;
-	int err;
+	int err = signals_start(cancel, ctx, INTERRUPTED);
 
-	err = kf_spawn(&watcher, &attr, watch_signals, ctx);
 	if (err) {
 		work_drop(first);
 		return err;
@@ -135,8 +78,7 @@ static int run_under(kf_ctx_t *ctx, struct work *first)
 	kf_ctx_set_current(ctx);
 	err = pool_run(first);
 	kf_ctx_set_current(kf_ctx_background());
-	kf_cancel(watcher);
-	kf_join(watcher, NULL);
+	signals_stop();
 	return err;
 }
 
@@ -175,23 +117,6 @@ static int run(void *arg)
 	return atomic_load(&counters.errors) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* Each fiber has a file open, and the directories that those are in. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static int fail(const char *what, int err)
-{
-	fprintf(stderr, "crawl: %s: %s\n", what, strerror(-err));
-	return EXIT_FAILURE;
-}
-
 int main(int argc, char **argv)
 {
 	int ret, err;
@@ -199,14 +124,13 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	options.progress = !quiet && isatty(STDERR_FILENO);
 	raise_file_limit();
-	ret = block_signals();
+	ret = signals_block();
 	if (ret)
 		return fail("cannot wait for signals", ret);
 	ret = kf_run(NULL, run, NULL);
-	unblock_signals();
+	signals_unblock();
 	err = output_end();
 	if (ret < 0)
-		return fail(ret == -ENOENT ? "/dev/kfiber (is the module loaded?)" :
-			    "cannot run fibers", ret);
+		return fail_to_run(ret);
 	return err && ret != INTERRUPTED ? fail("stdout", err) : ret;
 }

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../common/program.h"
 #include "crawl.h"
 
-#define NSEC_PER_SEC	1000000000ull
 #define PERIOD_NS	(NSEC_PER_SEC / 10)
 #define BAR_SIZE	30
 

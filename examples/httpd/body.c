@@ -3,6 +3,7 @@
 #include <kfiber/kfiber.h>
 #include <string.h>
 
+#include "../common/program.h"
 #include "httpd.h"
 
 static int on_message_complete(http_parser *parser)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../common/program.h"
 #include "httpd.h"
 
 #define BURN_MAX_MS	10000u

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../common/program.h"
 #include "httpd.h"
 
 #define LINGER_SECONDS	2

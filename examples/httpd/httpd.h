@@ -3,8 +3,8 @@
  * httpd: a static file server with one fiber for each connection.
  *
  *	main.c		options, start and end
+ *	../common	what it shares with other examples: sockets, signals, options
  *	server.c	listening, accepting, the live connections, stopping
- *	signals.c	what SIGINT and SIGTERM do
  *	conn.c		one connection: requests in, one after the other
  *	shed.c		who is sent away when memory runs short
  *	request.c	a request's head: parsing, checking, the path it names
@@ -52,8 +52,6 @@
 #define REPLY_MAX	3072
 #define HTTP_DATE_SIZE	32
 
-#define NSEC_PER_SEC	1000000000ull
-#define NSEC_PER_MSEC	1000000ull
 
 /**
  * struct options - what the command line said; constant once main() has parsed it
@@ -121,13 +119,6 @@ static inline void count(atomic_ullong *counter, unsigned long long n)
 {
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
-
-/** union address - of a socket */
-union address {
-	struct sockaddr any;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-};
 
 /** struct slice - a part of a buffer, not terminated */
 struct slice {
@@ -231,18 +222,11 @@ struct validators {
 /* server.c */
 int server_listen(void);
 int server_main(void *arg);
-void server_stop(void);
-uint64_t seconds_from_now(unsigned int seconds);
 bool server_stopping(void);
 void server_add(struct conn *conn);
 void server_remove(struct conn *conn);
 void server_uncount(void);
 void server_close_idle(void);
-
-/* signals.c */
-int signals_block(void);
-int signals_start(void);
-void signals_stop(void);
 
 /* conn.c */
 void *conn_main(void *fd);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../common/listen.h"
 #include "httpd.h"
 
 #define LINE_SIZE	1024

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Options, start and end. */
 #include <argp.h>
-#include <errno.h>
 #include <kfiber/kfiber.h>
-#include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 
+#include "../common/program.h"
+#include "../common/signals.h"
 #include "httpd.h"
 
-#define MAX_PROCESSORS	4096
 #define MAX_CONNECTIONS	1000000
 #define MAX_STACK_KIB	(1u << 30)
 #define MAX_BODY	(1u << 30)
-/* A day: longer than any time-out that means something. */
-#define MAX_SECONDS	86400
 
 /* Options without a letter. */
 enum {
@@ -65,19 +61,6 @@ static const struct argp_option argp_options[] = {
 	{ "verbose", 'v', NULL, 0, "Write an access log to stdout, in common log format", 0 },
 	{ 0 }
 };
-
-static unsigned int parse_number(struct argp_state *state, const char *text, unsigned int min,
-				 unsigned int max)
-{
-	unsigned long value;
-	char *end;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || end == text || *end || *text == '-' || value < min || value > max)
-		argp_error(state, "'%s' is not a number from %u to %u", text, min, max);
-	return value;
-}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -141,23 +124,6 @@ static const struct argp argp = {
 	       "ends the server at once.",
 };
 
-/* A connection takes up to two descriptors; the soft limit is often 1024. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static int fail(const char *what, int err)
-{
-	fprintf(stderr, "httpd: %s: %s\n", what, strerror(-err));
-	return EXIT_FAILURE;
-}
-
 int main(int argc, char **argv)
 {
 	struct kf_config config = { .size = sizeof(config) };
@@ -173,14 +139,16 @@ int main(int argc, char **argv)
 	ret = server_listen();
 	if (ret)
 		return fail("cannot listen", ret);
+	/* What a peer does not take any more is the error of a call. */
+	signal(SIGPIPE, SIG_IGN);
 	ret = signals_block();
 	if (ret)
 		return fail("cannot wait for signals", ret);
 	mime_load();
 	ret = kf_run(&config, server_main, NULL);
+	signals_unblock();
 	mime_unload();
 	if (ret < 0)
-		return fail(ret == -ENOENT ? "/dev/kfiber (is the module loaded?)" :
-			    "cannot run fibers", ret);
+		return fail_to_run(ret);
 	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
 }

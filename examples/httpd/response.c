@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../common/program.h"
 #include "httpd.h"
 
 /* The kernel moves at most this much in a call. */

@@ -2,14 +2,16 @@
 /* Listening, accepting, the live connections, stopping. */
 #include <errno.h>
 #include <kfiber/kfiber.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../common/listen.h"
+#include "../common/program.h"
+#include "../common/signals.h"
 #include "httpd.h"
 
 /* Long enough for some descriptors to be closed, short enough not to be noticed. */
@@ -44,83 +46,17 @@ static struct server {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
 
-uint64_t seconds_from_now(unsigned int seconds)
-{
-	return kf_after(seconds * NSEC_PER_SEC);
-}
-
-static int listen_on(const struct addrinfo *addr)
-{
-	const int on = 1, off = 0;
-	int fd, err;
-
-	fd = socket(addr->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (addr->ai_family == AF_INET6 && !options.bind)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	/* Accepted sockets inherit it: answers are whole when they are sent. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (!bind(fd, addr->ai_addr, addr->ai_addrlen) && !listen(fd, SOMAXCONN))
-		return fd;
-	err = -errno;
-	close(fd);
-	return err;
-}
-
-static int listen_at(const char *host, const char *port)
-{
-	const struct addrinfo hints = {
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-	};
-	struct addrinfo *addr = NULL;
-	int fd;
-
-	if (getaddrinfo(host, port, &hints, &addr))
-		return -EADDRNOTAVAIL;
-	fd = listen_on(addr);
-	freeaddrinfo(addr);
-	return fd;
-}
-
-/* An IPv6 socket takes IPv4 too; kernels without IPv6 exist. */
-static int listen_anywhere(const char *port)
-{
-	int fd = listen_at("::", port);
-
-	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
-		fd = listen_at("0.0.0.0", port);
-	return fd;
-}
-
+/* Return: 0 or a negative errno. */
 int server_listen(void)
 {
-	char port[16];
-	int fd;
-
-	snprintf(port, sizeof(port), "%u", options.port);
-	fd = options.bind ? listen_at(options.bind, port) : listen_anywhere(port);
-	if (fd < 0)
-		return fd;
-	server.listen_fd = fd;
-	return 0;
-}
-
-static int server_port(void)
-{
-	union address addr = { .in6 = { 0 } };
-	socklen_t len = sizeof(addr);
-
-	if (getsockname(server.listen_fd, &addr.any, &len))
-		return 0;
-	return ntohs(addr.any.sa_family == AF_INET6 ? addr.in6.sin6_port : addr.in.sin_port);
+	server.listen_fd = tcp_listen(options.bind, options.port);
+	return server.listen_fd < 0 ? server.listen_fd : 0;
 }
 
 /* Wakes kf_accept4(), which fails from now on. */
-void server_stop(void)
+static void stop_server(void *arg)
 {
+	(void)arg;
 	atomic_store(&server.stopping, true);
 	shutdown(server.listen_fd, SHUT_RDWR);
 }
@@ -293,7 +229,7 @@ static int start_helpers(void)
 
 	if (err)
 		return err;
-	err = signals_start();
+	err = signals_start(stop_server, NULL, EXIT_FAILURE);
 	if (err)
 		shed_stop();
 	return err;
@@ -308,7 +244,7 @@ int server_main(void *arg)
 	if (err)
 		return err;
 	server.slots = (kf_sem_t)KF_SEM_INIT(options.max_connections);
-	printf("listening on port %d\n", server_port());
+	printf("listening on port %d\n", tcp_port(server.listen_fd));
 	fflush(stdout);
 	err = serve();
 	signals_stop();

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../common/program.h"
 #include "httpd.h"
 
 /* How often memory is looked for while there is too little. */

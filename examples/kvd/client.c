@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../common/program.h"
 #include "kvd.h"
 
 /* Room to receive in. */

@@ -3,8 +3,8 @@
  * kvd: a key-value server in memory that speaks RESP2, the protocol of Redis.
  *
  *	main.c		options, start and end
+ *	../common	what it shares with other examples: sockets, signals, options
  *	server.c	listening, accepting, the live clients, stopping
- *	signals.c	what SIGINT and SIGTERM do
  *	client.c	one client: commands in, replies out
  *	request.c	the protocol's requests, as arrays of bulk strings
  *	inline.c	and as lines, which is what people type
@@ -36,8 +36,6 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#define NSEC_PER_SEC	1000000000ull
-#define NSEC_PER_MSEC	1000000ull
 #define MSEC_PER_SEC	1000ull
 
 /**
@@ -226,17 +224,10 @@ static inline struct slice record_value(const struct record *record)
 /* server.c */
 int server_listen(void);
 int server_main(void *arg);
-void server_stop(void);
 void server_add(struct client *client);
 void server_remove(struct client *client);
 void server_uncount(void);
 unsigned int server_clients(void);
-uint64_t seconds_from_now(unsigned int seconds);
-
-/* signals.c */
-int signals_block(void);
-int signals_start(void);
-void signals_stop(void);
 
 /* client.c */
 void *client_main(void *fd);

@@ -18,6 +18,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "../common/program.h"
 #include "kvd.h"
 
 /* What store_lock() takes is a bit for each. */

@@ -3,14 +3,26 @@
 #include <errno.h>
 #include <kfiber/kfiber.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "httpd.h"
+#include "signals.h"
 
-static int signal_fd;
+static int signal_fd = -1;
 static kf_fiber_t watcher;
+static void (*stop_program)(void *arg);
+static int second_status;
+
+static sigset_t stopping_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	return set;
+}
 
 static bool signal_came(void)
 {
@@ -19,47 +31,46 @@ static bool signal_came(void)
 	return kf_read(signal_fd, &info, sizeof(info), KF_FOREVER) == sizeof(info);
 }
 
-/* Until it is cancelled, as the server has ended. */
+/* Until it is cancelled, as the program has ended. */
 static void *watch_signals(void *arg)
 {
-	(void)arg;
 	if (!signal_came())
 		return NULL;
-	server_stop();
+	stop_program(arg);
 	if (signal_came())
-		_exit(EXIT_FAILURE);
+		_exit(second_status);
 	return NULL;
 }
 
-/*
- * Every thread made after this inherits the mask, workers included: the signals
- * come by the file alone, and no call is interrupted. Return: 0 or a negative errno.
- */
 int signals_block(void)
 {
-	sigset_t set;
+	sigset_t set = stopping_signals();
 
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
 	signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
 	return signal_fd < 0 ? -errno : 0;
 }
 
-/* Context: the first fiber. Return: 0 or a negative errno. */
-int signals_start(void)
+void signals_unblock(void)
+{
+	sigset_t set = stopping_signals();
+
+	close(signal_fd);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int signals_start(void (*stop)(void *arg), void *arg, int status)
 {
 	const struct kf_attr attr = { .size = sizeof(attr), .name = "signals" };
 
-	return kf_spawn(&watcher, &attr, watch_signals, NULL);
+	stop_program = stop;
+	second_status = status;
+	return kf_spawn(&watcher, &attr, watch_signals, arg);
 }
 
 void signals_stop(void)
 {
 	kf_cancel(watcher);
 	kf_join(watcher, NULL);
-	close(signal_fd);
 }
