@@ -92,6 +92,19 @@ static void *reading(void *fd)
 	return (void *)read((int)(long)fd, &c, 1);
 }
 
+static void *receiving(void *fd)
+{
+	char c;
+
+	return (void *)kf_read((int)(long)fd, &c, 1, KF_FOREVER);
+}
+
+static void *locking(void *mutex)
+{
+	kf_mutex_lock(mutex);
+	return NULL;
+}
+
 static void *never_run(void *arg)
 {
 	return arg;
@@ -107,6 +120,7 @@ static int spawn(kf_fiber_t *fiber, const char *name, void *(*fn)(void *), void 
 /* One of each, and that many that are parked. */
 static int spawn_all(long count)
 {
+	static kf_mutex_t held = KF_MUTEX_INIT;
 	kf_fiber_t fiber = 0;
 	char name[32];
 	int fds[2];
@@ -118,7 +132,9 @@ static int spawn_all(long count)
 	}
 	if (pipe(fds) || spawn(NULL, "joins", joining, (void *)(uintptr_t)fiber) ||
 	    spawn(NULL, "sleeps", sleeping, NULL) ||
-	    spawn(NULL, "reads", reading, (void *)(long)fds[0]))
+	    spawn(NULL, "reads", reading, (void *)(long)fds[0]) ||
+	    spawn(NULL, "receives", receiving, (void *)(long)fds[0]) ||
+	    kf_mutex_lock(&held) || spawn(NULL, "locks", locking, &held))
 		return -1;
 	/* One processor: all of them are where they wait when this is back. */
 	kf_sleep(50 * MS);
@@ -169,13 +185,27 @@ static int stay(void *arg)
 	_exit(0);
 }
 
+/*
+ * With a thread for the fiber that reads and one for the rest nobody is there to run what is
+ * new, should this one block on its way to the end.
+ */
+static int run_two(int (*fn)(void *), long count)
+{
+	struct kf_config config = {
+		.size = sizeof(config), .processors = 1, .max_workers = 2,
+		.slice_ns = KF_SLICE_NEVER,
+	};
+
+	return kf_run(&config, fn, (void *)count);
+}
+
 static int crash_with(long count)
 {
 	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
 
 	setrlimit(RLIMIT_CORE, &all);
 	signal(SIGSEGV, SIG_DFL);
-	return run(1, crash, (void *)count);
+	return run_two(crash, count);
 }
 
 /* --- what is left of it ------------------------------------------------------------ */
@@ -291,6 +321,6 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "crash"))
 		return crash_with(atol(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "stay"))
-		return run(1, stay, (void *)atol(argv[2]));
+		return run_two(stay, atol(argv[2]));
 	return test_harness_run(argc, argv);
 }

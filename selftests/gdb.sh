@@ -140,8 +140,8 @@ look_at_nothing()
 lists_all()
 {
 	has of-core list '^ +0 running +main ' && has of-core list '^ +5 parked +parked-4 +[0-9]+ ' &&
-		has of-core list '^ +9 new +never ' &&
-		[[ $(printed of-core list | grep -Ec '^ +[0-9]+ ') -eq 10 ]]
+		has of-core list '^ +11 new +never ' &&
+		[[ $(printed of-core list | grep -Ec '^ +[0-9]+ ') -eq 12 ]]
 }
 
 says_where()
@@ -154,6 +154,8 @@ says_what_for()
 	has of-core list 'parked-4 .* an unpark' && has of-core list 'joins .* the end of 5' &&
 		has of-core list 'sleeps .* time [0-9]+\.' &&
 		has of-core list 'reads .* on thread' &&
+		has of-core list 'receives .* file descriptor [0-9]+,' &&
+		has of-core list 'locks .* mutex .*held' &&
 		has of-core list 'parked-4 .* spawned at spawn_all'
 }
 

@@ -37,7 +37,12 @@ WAITS_WAKE = 0x800
 KILLED = 0x1000
 JOIN_NAMES = 1 << GENERATION_SHIFT
 NEVER = (1 << 64) - 1
-OBJECT_MASK = (1 << 56) - 1
+
+# What a fiber waits for: the kind in the highest byte, see userlib/src/object.h.
+OBJECT_SHIFT = 56
+OBJECT_FILE = 11
+OBJECTS = ("the end of", "mutex", "rwlock", "condition", "semaphore", "wait group", "once",
+           "channel", "select", "timer", "context", "file descriptor", "latch")
 
 PAGE = 4096
 
@@ -217,6 +222,14 @@ def seconds(ns):
     return "%.3f s" % (ns / 1e9)
 
 
+def object_name(word):
+    """What lies at an address, and where; a file has a number."""
+    kind = word >> OBJECT_SHIFT
+    address = word & ((1 << OBJECT_SHIFT) - 1)
+    name = OBJECTS[kind] if kind < len(OBJECTS) else "object"
+    return "%s %s" % (name, address if kind == OBJECT_FILE else symbol(address))
+
+
 def waits_for(fiber, joined, now):
     """What a fiber is doing, in words."""
     if fiber.state == DEAD:
@@ -231,7 +244,7 @@ def waits_for(fiber, joined, now):
     if fiber.full_name in joined:
         words.append("the end of %d" % joined[fiber.full_name].index)
     elif fiber.wait_object:
-        words.append(symbol(fiber.wait_object & OBJECT_MASK))
+        words.append(object_name(fiber.wait_object))
     elif not fiber.word & WAITS_WAKE:
         words.append("an unpark")
     if fiber.deadline != NEVER:
