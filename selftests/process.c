@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What is done to a process with a busy domain, and to its machine: it is ended, frozen,
- * and loses a CPU. And what it costs when nothing happens.
+ * debugged, and loses a CPU. And what it costs when nothing happens.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <kfiber/kfiber.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -217,6 +219,112 @@ TEST(frozen_and_thawed)
 	ASSERT_EQ(0, kill(child, SIGKILL));
 	ASSERT_TRUE(WIFSIGNALED(wait_for(child)));
 	rmdir(group);
+}
+
+/* --- debuggers ------------------------------------------------------------------------- */
+
+/* Calls @fn for each thread of a process. Return: for how many it returned true. */
+static int each_thread(pid_t process, bool (*fn)(pid_t thread))
+{
+	struct dirent *entry;
+	char path[64];
+	DIR *threads;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", process);
+	threads = opendir(path);
+	if (!threads)
+		return 0;
+	while ((entry = readdir(threads)))
+		n += atoi(entry->d_name) && fn(atoi(entry->d_name));
+	closedir(threads);
+	return n;
+}
+
+/* Return: false for one that is traced, or gone. */
+static bool stop_thread(pid_t thread)
+{
+	return !ptrace(PTRACE_SEIZE, thread, 0, 0) && !ptrace(PTRACE_INTERRUPT, thread, 0, 0) &&
+	       waitpid(thread, NULL, __WALL) == thread;
+}
+
+static bool let_go(pid_t thread)
+{
+	return !ptrace(PTRACE_DETACH, thread, 0, 0);
+}
+
+static bool trace_thread(pid_t thread)
+{
+	return !ptrace(PTRACE_SEIZE, thread, 0, PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD) &&
+	       !ptrace(PTRACE_INTERRUPT, thread, 0, 0);
+}
+
+/* As gdb does: all threads stop, somebody looks, all go on. Return: whether they did. */
+static bool stop_and_look(pid_t process)
+{
+	unsigned long before;
+	int n = 0, stopped;
+
+	/* Those that run may make new ones until none does. */
+	while ((stopped = each_thread(process, stop_thread)))
+		n += stopped;
+	before = atomic_load(turns);
+	usleep(20000);
+	return n > 1 && atomic_load(turns) == before && each_thread(process, let_go) == n;
+}
+
+/* As strace does: @stops of any thread, at calls mostly; then the tracer is gone. */
+static int trace_calls(pid_t process, long stops)
+{
+	int status;
+
+	if (!each_thread(process, trace_thread))
+		return 1;
+	while (stops--) {
+		pid_t thread = waitpid(-1, &status, __WALL);
+		int sig = WIFSTOPPED(status) && !(status >> 16) ? WSTOPSIG(status) : 0;
+
+		if (thread < 0)
+			return 2;
+		ptrace(PTRACE_SYSCALL, thread, 0, sig == (SIGTRAP | 0x80) ? 0 : sig);
+	}
+	return 0;
+}
+
+static bool trace_for_a_while(pid_t process)
+{
+	pid_t tracer = fork();
+
+	if (!tracer)
+		_exit(trace_calls(process, slowly(100)));
+	return !wait_for(tracer);
+}
+
+TEST(debugged)
+{
+	pid_t child, gone;
+	int i, status;
+
+	share_turns(_metadata);
+	child = fork();
+	if (!child)
+		_exit(run(2, run_all, (void *)1));
+	for (i = 0; i < 2; i++) {
+		ASSERT_TRUE(wait_for_turns(atomic_load(turns) + 100));
+		EXPECT_TRUE(stop_and_look(child));
+		ASSERT_TRUE(wait_for_turns(atomic_load(turns) + 100));
+		EXPECT_TRUE(trace_for_a_while(child));
+	}
+	EXPECT_TRUE(wait_for_turns(atomic_load(turns) + 100));
+	/* Killed while it is stopped: that ends it as well. Its threads are ours to wait for. */
+	while (each_thread(child, stop_thread))
+		;
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	do
+		gone = waitpid(-1, &status, __WALL);
+	while (gone > 0 && gone != child);
+	ASSERT_EQ(child, gone);
+	ASSERT_TRUE(WIFSIGNALED(status));
 }
 
 /* --- a CPU goes ------------------------------------------------------------------------ */
