@@ -47,7 +47,13 @@
  * POLLFREE first and freed after a grace period. The function sends the wake-up, leaves the
  * queue, and says in "head" that there is none any more. That store is its last
  * access: who leaves the queues under RCU either sees it, or has a queue that is still
- * there, and waits for its lock. epoll and io_uring do the same.
+ * there, and waits for its lock. epoll and io_uring do the same. Who has left such a queue because
+ * it fired hears of no POLLFREE, and so says the same. While the call has the wait, poll
+ * has named that queue and would not be asked for another: GONE in the place of STIRRED has the
+ * call begin anew with another wait. (Who polls keeps signalfd's and binder's alive meanwhile.
+ * Nothing says that all such queues are like that.)
+ *
+ * selftests/models/file.pml is a model of all this.
  *
  * Locks. The function runs under the queue's lock, with interrupts off, maybe in
  * a hard interrupt (timerfd) or with the signal lock held (signalfd); it takes domain.lock,
@@ -79,7 +85,7 @@
 
 /**
  * struct kf_file_queue - a place in one wait queue of a file
- * @head: the queue; NULL when it has gone (POLLFREE), or was not entered
+ * @head: the queue; NULL when it was not entered, or has been left by its function
  * @wait: whose
  * @next: the wait's next
  * @entry: in @head, under its lock
@@ -118,14 +124,14 @@ struct kf_file_poll {
 
 /* --- wake-up -------------------------------------------------------------------- */
 
-/* Return: true if the wait has fired: it needs its queues no more. */
-static bool kf_file_stir(struct kf_file_wait *wait)
+/* Return: true if the wait has fired: it needs its queues no more. @gone: as POLLFREE says */
+static bool kf_file_stir(struct kf_file_wait *wait, bool gone)
 {
 	struct kf_fiber *f = wait->fiber;
 	int new, old = atomic_read(&wait->state);
 
 	do {
-		new = kf_file_stirred(old);
+		new = kf_file_stirred(old, gone);
 	} while (!atomic_try_cmpxchg(&wait->state, &old, new));		/* [F] */
 	if (old == KF_FILE_ARMED) {
 		kf_delay(KF_DELAY_FILE_FIRED);
@@ -135,23 +141,27 @@ static bool kf_file_stir(struct kf_file_wait *wait)
 	return new == KF_FILE_FIRED;
 }
 
+/*
+ * Leaves a queue, from within it. It may go then without a word to us, so it is forgotten too.
+ * Pairs with kf_file_leave(): the wait may be gone after it.
+ */
+static void kf_file_left(struct kf_file_queue *q)
+{
+	list_del_init(&q->entry.entry);
+	smp_store_release(&q->head, NULL);
+}
+
 /* Context: the queue's lock, any interrupt. */
 static int kf_file_woken(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)
 {
 	struct kf_file_queue *q = container_of(entry, struct kf_file_queue, entry);
 	__poll_t events = key_to_poll(key);
+	bool gone = events & POLLFREE;
 
-	if (events & POLLFREE) {
-		kf_file_stir(q->wait);
-		list_del_init(&entry->entry);
-		/* Pairs with kf_file_leave(): the wait may be gone after it. */
-		smp_store_release(&q->head, NULL);
-		return 1;
-	}
-	if (events && !(events & q->wait->events))
+	if (events && !gone && !(events & q->wait->events))
 		return 0;
-	if (kf_file_stir(q->wait))
-		list_del_init(&entry->entry);
+	if (kf_file_stir(q->wait, gone) || gone)
+		kf_file_left(q);
 	return 1;
 }
 
@@ -187,7 +197,7 @@ static void kf_file_leave(struct kf_file_queue *q)
 	struct wait_queue_head *head;
 
 	rcu_read_lock();
-	head = smp_load_acquire(&q->head);	/* pairs with kf_file_woken() */
+	head = smp_load_acquire(&q->head);	/* pairs with kf_file_left() */
 	if (head) {
 		spin_lock_irq(&head->lock);
 		list_del_init(&q->entry.entry);
@@ -445,19 +455,21 @@ static void kf_file_is(struct kf_file_call *c, u32 state, s64 result)
 	c->args->result = result;
 }
 
-/* Asks the file. The first time, the fiber's wait enters its queues. Return: 0 or an error. */
+/* Asks the file. A wait that is new enters its queues. Return: 0 or an error. */
 static int kf_file_look(struct kf_file_call *c, __poll_t *mask)
 {
 	struct kf_file_poll poll = { };
 
+	if (c->wait && atomic_xchg(&c->wait->state, KF_FILE_QUIET) == KF_FILE_GONE) { /* [F] */
+		kf_file_wait_free(c->wait);
+		c->wait = NULL;
+	}
 	if (c->fiber && !c->wait) {
 		c->wait = kf_file_wait_create(c->fiber, c->args->fiber, c->file, c->events);
 		if (!c->wait)
 			return -ENOMEM;
 		poll.wait = c->wait;
 		init_poll_funcptr(&poll.table, kf_file_enter);
-	} else if (c->wait) {
-		atomic_xchg(&c->wait->state, KF_FILE_QUIET);	/* [F] */
 	}
 	/* Also what keeps a socket from polling its device busily. */
 	poll.table._key = c->events;

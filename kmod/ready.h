@@ -18,14 +18,20 @@
 enum kf_file_state {
 	KF_FILE_QUIET,		/* nobody came since the call began to look */
 	KF_FILE_STIRRED,	/* somebody came: look again */
+	KF_FILE_GONE,		/* a queue of it has gone: look again, with another wait */
 	KF_FILE_ARMED,		/* the fiber parks: the next wake-up is to be sent to it */
 	KF_FILE_FIRED,		/* it was sent, once */
 };
 
-/* What a wake-up makes of a wait. FIRED out of ARMED: it is the caller's to send. */
-static inline enum kf_file_state kf_file_stirred(enum kf_file_state old)
+/*
+ * What a wake-up makes of a wait. FIRED out of ARMED: it is the caller's to send.
+ * @gone: there is no such queue from now on
+ */
+static inline enum kf_file_state kf_file_stirred(enum kf_file_state old, bool gone)
 {
-	return old == KF_FILE_ARMED || old == KF_FILE_FIRED ? KF_FILE_FIRED : KF_FILE_STIRRED;
+	if (old == KF_FILE_ARMED || old == KF_FILE_FIRED)
+		return KF_FILE_FIRED;
+	return gone || old == KF_FILE_GONE ? KF_FILE_GONE : KF_FILE_STIRRED;
 }
 
 /* All that user space may ask of a socket. What is missing is the kernel's own, or waits anew. */

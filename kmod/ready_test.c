@@ -54,10 +54,16 @@ static void message_flags(struct kunit *test)
 
 static void a_wake_up_is_sent_once(struct kunit *test)
 {
-	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_QUIET), KF_FILE_STIRRED);
-	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_STIRRED), KF_FILE_STIRRED);
-	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_ARMED), KF_FILE_FIRED);
-	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_FIRED), KF_FILE_FIRED);
+	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_QUIET, false), KF_FILE_STIRRED);
+	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_STIRRED, false), KF_FILE_STIRRED);
+	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_ARMED, false), KF_FILE_FIRED);
+	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_FIRED, false), KF_FILE_FIRED);
+	/* A queue that has gone stays so, whoever else comes; who parks begins anew in any case. */
+	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_GONE, false), KF_FILE_GONE);
+	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_QUIET, true), KF_FILE_GONE);
+	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_STIRRED, true), KF_FILE_GONE);
+	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_ARMED, true), KF_FILE_FIRED);
+	KUNIT_EXPECT_EQ(test, kf_file_stirred(KF_FILE_FIRED, true), KF_FILE_FIRED);
 }
 
 static struct kunit_case ready_cases[] = {
