@@ -57,7 +57,7 @@
  * fiber, nothing is queued or held by a trimmer, and no file is waited for. All this is
  * looked at under the lock, each time a worker has entered a list or left the domain, and
  * when the last wait for a file has ended, so the last of them is seen by somebody
- * (KFIBER_SETUP_QUIET).
+ * (KFIBER_SETUP_QUIET). selftests/models/quiet.pml is a model of this.
  *
  * A processor that is given up in sched_out goes the same way by irq_work,
  * unless it is the only busy one: then nobody is there who could queue without

@@ -34,6 +34,8 @@
  *   the worker asks anew and sleeps, as in any domain, until a plain thread comes.
  *   That is where a deadlock can be noticed: nothing is left that the clock could do.
  *
+ * selftests/models/quiet.pml is a model of both sides.
+ *
  * A fiber whose time has come is moved as the module's timer moves it: TIMEDOUT. It
  * may have been made runnable by a plain thread in the same moment; then that is what
  * its wait ends by.
