@@ -192,6 +192,9 @@ static const struct abi_field kfiber_stats_fields[] = {
 	FIELD(kfiber_stats, pinned, 232, 4),
 	FIELD(kfiber_stats, blocked, 236, 4),
 	FIELD(kfiber_stats, interrupts, 240, 8),
+	FIELD(kfiber_stats, file_waits, 248, 8),
+	FIELD(kfiber_stats, file_wakes, 256, 8),
+	FIELD(kfiber_stats, file_waiting, 264, 8),
 };
 
 static const struct abi_field kfiber_trim_fields[] = {

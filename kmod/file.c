@@ -74,6 +74,7 @@
 #include "delay.h"
 #include "internal.h"
 #include "ready.h"
+#include "trace.h"
 #include "word.h"
 
 /*
@@ -134,6 +135,8 @@ static bool kf_file_stir(struct kf_file_wait *wait, bool gone)
 		new = kf_file_stirred(old, gone);
 	} while (!atomic_try_cmpxchg(&wait->state, &old, new));		/* [F] */
 	if (old == KF_FILE_ARMED) {
+		atomic64_inc(&f->domain->file_wakes);
+		trace_kfiber_file_wake(f, wait->name);
 		kf_delay(KF_DELAY_FILE_FIRED);
 		if (kf_word_wake(&kf_fiber_block(f)->word, wait->name, KFIBER_WAKE))
 			kf_sched_ready(f->domain, f, wait->name, NULL);
@@ -141,13 +144,11 @@ static bool kf_file_stir(struct kf_file_wait *wait, bool gone)
 	return new == KF_FILE_FIRED;
 }
 
-/*
- * Leaves a queue, from within it. It may go then without a word to us, so it is forgotten too.
- * Pairs with kf_file_leave(): the wait may be gone after it.
- */
+/* Leaves a queue, from within it. It may go then without a word to us: it is forgotten too. */
 static void kf_file_left(struct kf_file_queue *q)
 {
 	list_del_init(&q->entry.entry);
+	/* Pairs with kf_file_leave(): the wait may be gone after it. */
 	smp_store_release(&q->head, NULL);
 }
 
@@ -256,6 +257,7 @@ static struct kf_file_wait *kf_file_take(struct kf_fiber *f)
 	if (READ_ONCE(f->file_wait))
 		wait = xchg(&f->file_wait, NULL);
 	if (wait) {
+		trace_kfiber_file_end(f, wait->name, atomic_read(&wait->state) == KF_FILE_FIRED);
 		kf_file_uncount(f->domain);
 		kf_delay_sleep(KF_DELAY_FILE_TAKEN);
 	}
@@ -484,14 +486,19 @@ static int kf_file_arm(struct kf_file_call *c)
 	int err, quiet = KF_FILE_QUIET;
 
 	if (c->wait) {
+		struct kf_domain *d = c->fiber->domain;
+
+		/* Before it can be woken; so of one that has to look again it is told again. */
+		trace_kfiber_file_wait(c->fiber, c->args, mangle_poll(c->events));
 		if (!atomic_try_cmpxchg(&c->wait->state, &quiet, KF_FILE_ARMED))
 			return 0;
 		/* With a clock of the domain's own it is no time of the kernel's. */
-		if (!c->fiber->domain->tells_quiet)
+		if (!d->tells_quiet)
 			kf_timer_arm_by(c->fiber, c->args->deadline);
 		err = kf_file_give(c->fiber, c->wait);
 		if (err)
 			return err;
+		atomic64_inc(&d->file_waits);
 		c->wait = NULL;
 	}
 	kf_file_is(c, KFIBER_FILE_WAITS, 0);

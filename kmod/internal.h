@@ -456,6 +456,8 @@ enum kf_trim_why {
  * @nr_aside: threads that sleep in @aside and make nothing runnable; @lock
  * @aside: they are woken when the domain ends
  * @interrupts: see struct kfiber_stats
+ * @file_waits: see there
+ * @file_wakes: see there
  * @surplus_work: has workers end that are not needed
  * @dispatch_work: pairs idle processors with workers, out of sched_out's reach
  * @dead: workers whose task has ended
@@ -578,6 +580,8 @@ struct kf_domain {
 	u32 deadline_hint;
 	atomic_t nr_file_waits;
 	atomic64_t interrupts;
+	atomic64_t file_waits;
+	atomic64_t file_wakes;
 
 	u32 nr_aside;
 	wait_queue_head_t aside;

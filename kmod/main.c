@@ -32,7 +32,7 @@ static inline void kf_check_abi(void)
 	BUILD_BUG_ON(sizeof(struct kfiber_next) != 32);
 	BUILD_BUG_ON(sizeof(struct kfiber_kick) != 8);
 	BUILD_BUG_ON(sizeof(struct kfiber_fibers) != 24);
-	BUILD_BUG_ON(sizeof(struct kfiber_stats) != 248);
+	BUILD_BUG_ON(sizeof(struct kfiber_stats) != 272);
 	BUILD_BUG_ON(sizeof(struct kfiber_trim) != 16);
 	BUILD_BUG_ON(sizeof(struct kfiber_stack) != 64);
 	BUILD_BUG_ON(sizeof(struct kfiber_watch) != 16);

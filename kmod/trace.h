@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Trace points: what becomes of stacks. What they say is for people and their
- * tools; Documentation/usage.rst shows how to look at it.
+ * Trace points: what becomes of stacks, and of waits for files. What they say is for people
+ * and their tools; Documentation/usage.rst shows how to look at it.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM kfiber
@@ -124,6 +124,77 @@ TRACE_EVENT(kfiber_stack_trim,
 				   { KF_TRIM_POOL, "pool" },
 				   { KF_TRIM_LIMIT, "limit" }),
 		  __entry->fibers, __entry->pages)
+);
+
+/* A fiber is to wait: what it wants is not there. @events: as poll() has them */
+TRACE_EVENT(kfiber_file_wait,
+	TP_PROTO(struct kf_fiber *f, const struct kfiber_file *args, u32 events),
+	TP_ARGS(f, args, events),
+
+	TP_STRUCT__entry(
+		__field(u64,		fiber)
+		__field(pid_t,		owner)
+		__field(s32,		fd)
+		__field(u32,		operation)
+		__field(u32,		events)
+	),
+
+	TP_fast_assign(
+		__entry->owner = f->domain->owner;
+		__entry->fiber = args->fiber;
+		__entry->fd = args->fd;
+		__entry->operation = args->operation;
+		__entry->events = events;
+	),
+
+	TP_printk("owner=%d fiber=%#llx fd=%d operation=%s events=%#x",
+		  __entry->owner, __entry->fiber, __entry->fd,
+		  __print_symbolic(__entry->operation,
+				   { KFIBER_FILE_POLL, "poll" },
+				   { KFIBER_FILE_READ, "read" },
+				   { KFIBER_FILE_WRITE, "write" },
+				   { KFIBER_FILE_RECV, "recv" },
+				   { KFIBER_FILE_SEND, "send" }),
+		  __entry->events)
+);
+
+/* The file ends a fiber's wait. */
+TRACE_EVENT(kfiber_file_wake,
+	TP_PROTO(struct kf_fiber *f, u64 name),
+	TP_ARGS(f, name),
+
+	TP_STRUCT__entry(
+		__field(u64,		fiber)
+		__field(pid_t,		owner)
+	),
+
+	TP_fast_assign(
+		__entry->owner = f->domain->owner;
+		__entry->fiber = name;
+	),
+
+	TP_printk("owner=%d fiber=%#llx", __entry->owner, __entry->fiber)
+);
+
+/* A wait is over: its fiber calls again, or gave up. @fired: the file has ended it */
+TRACE_EVENT(kfiber_file_end,
+	TP_PROTO(struct kf_fiber *f, u64 name, bool fired),
+	TP_ARGS(f, name, fired),
+
+	TP_STRUCT__entry(
+		__field(u64,		fiber)
+		__field(pid_t,		owner)
+		__field(bool,		fired)
+	),
+
+	TP_fast_assign(
+		__entry->owner = f->domain->owner;
+		__entry->fiber = name;
+		__entry->fired = fired;
+	),
+
+	TP_printk("owner=%d fiber=%#llx fired=%d", __entry->owner, __entry->fiber,
+		  __entry->fired)
 );
 
 #endif /* KF_TRACE_H */

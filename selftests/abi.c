@@ -38,7 +38,7 @@ _Static_assert(sizeof(struct kfiber_simple) == 16, "simple");
 _Static_assert(sizeof(struct kfiber_next) == 32, "next");
 _Static_assert(sizeof(struct kfiber_kick) == 8, "kick");
 _Static_assert(sizeof(struct kfiber_fibers) == 24, "fibers");
-_Static_assert(sizeof(struct kfiber_stats) == 248, "stats");
+_Static_assert(sizeof(struct kfiber_stats) == 272, "stats");
 _Static_assert(sizeof(struct kfiber_trim) == 16, "trim");
 _Static_assert(sizeof(struct kfiber_stack) == 64, "stack");
 _Static_assert(sizeof(struct kfiber_watch) == 16, "watch");

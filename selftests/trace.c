@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Trace points: what they say of a stack is what happened to it. */
+/* Trace points: what they say of a stack, or of a wait for a file, is what happened. */
 #include <errno.h>
 #include <fcntl.h>
 #include <kfiber/kfiber.h>
 #include <linux/kfiber.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -59,6 +60,8 @@ struct event {
 	unsigned int shift, slot, before, after, pages, fibers;
 	char why[16];
 	unsigned long address;
+	int fd;
+	unsigned int events, fired;
 };
 
 /* The number behind "name=" in a line. */
@@ -79,7 +82,8 @@ static void word(const char *line, const char *name, char *to, size_t size)
 
 static bool parse(const char *line, struct event *e)
 {
-	const char *at = strstr(line, ": kfiber_stack_");
+	static const char stack[] = "stack_";
+	const char *at = strstr(line, ": kfiber_");
 
 	if (line[0] == '#' || !at)
 		return false;
@@ -92,8 +96,12 @@ static bool parse(const char *line, struct event *e)
 		.pages = (unsigned int)number(at, " pages="),
 		.fibers = (unsigned int)number(at, " fibers="),
 		.address = (unsigned long)number(at, " address="),
+		.fd = (int)number(at, " fd="), .events = (unsigned int)number(at, " events="),
+		.fired = (unsigned int)number(at, " fired="),
 	};
-	at += strlen(": kfiber_stack_");
+	at += strlen(": kfiber_");
+	if (!strncmp(at, stack, strlen(stack)))
+		at += strlen(stack);
 	snprintf(e->what, sizeof(e->what), "%.*s", (int)strcspn(at, ":"), at);
 	word(at, strcmp(e->what, "trim") ? " reason=" : " why=", e->why, sizeof(e->why));
 	return true;
@@ -451,6 +459,77 @@ TEST_F(tracing, trim_in_a_tight_cgroup)
 		if (!strcmp(e[i].why, "tight"))
 			pages += e[i].pages;
 	EXPECT_LT(24ul << 20, pages * PAGE);
+}
+
+/* --- waits for files ---------------------------------------------------------------- */
+
+struct waiting {
+	int ends[2];
+	kf_fiber_t fiber;
+	struct kf_stats before, during, after;
+};
+
+static void *reads_three_times(void *arg)
+{
+	struct waiting *w = arg;
+	char byte;
+
+	if (kf_read(w->ends[0], &byte, 1, KF_FOREVER) != 1)	/* waits */
+		return arg;
+	if (kf_read(w->ends[0], &byte, 1, KF_FOREVER) != 1)	/* is there */
+		return arg;
+	if (kf_read(w->ends[0], &byte, 1, kf_after(MS)) != -ETIMEDOUT)
+		return arg;
+	return NULL;
+}
+
+static int wait_three_times(void *arg)
+{
+	struct waiting *w = arg;
+	void *failed;
+
+	w->before.size = sizeof(w->before);
+	w->during.size = sizeof(w->during);
+	w->after.size = sizeof(w->after);
+	if (kf_stats(&w->before) || kf_spawn(&w->fiber, NULL, reads_three_times, w))
+		return -1;
+	do {
+		kf_yield();
+		if (kf_stats(&w->during))
+			return -2;
+	} while (!w->during.file_waits);
+	/* Both at once: the second byte is there when it is read. */
+	if (write(w->ends[1], "ab", 2) != 2 || kf_join(w->fiber, &failed) || failed)
+		return -3;
+	return kf_stats(&w->after);
+}
+
+TEST_F(tracing, waits_for_files)
+{
+	struct waiting w = { };
+	struct event e[8];
+
+	ASSERT_EQ(0, pipe(w.ends));
+	ASSERT_TRUE(begin_tracing());
+	ASSERT_EQ(0, run(1, wait_three_times, &w));
+	EXPECT_EQ(0, w.before.file_waits);
+	EXPECT_EQ(1, w.during.file_waiting);
+	EXPECT_EQ(2, w.after.file_waits);
+	EXPECT_EQ(1, w.after.file_wakes);
+	EXPECT_EQ(0, w.after.file_waiting);
+	ASSERT_EQ(2, read_events("file_wait", getpid(), e, 8));
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(w.fiber, e[i].fiber);
+		EXPECT_EQ(w.ends[0], e[i].fd);
+		EXPECT_EQ(POLLIN, e[i].events & (POLLIN | POLLOUT));
+	}
+	ASSERT_EQ(1, read_events("file_wake", getpid(), e, 8));
+	EXPECT_EQ(w.fiber, e[0].fiber);
+	ASSERT_EQ(2, read_events("file_end", getpid(), e, 8));
+	EXPECT_EQ(1, e[0].fired);
+	EXPECT_EQ(0, e[1].fired);
+	close(w.ends[0]);
+	close(w.ends[1]);
 }
 
 TEST_HARNESS_MAIN

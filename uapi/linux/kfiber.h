@@ -649,6 +649,9 @@ struct kfiber_fibers {
  * @blocked: of @workers, those that have no processor and none of the above: they are
  *	in the kernel elsewhere
  * @interrupts: times a system call in which a fiber blocked was interrupted
+ * @file_waits: times a call of FILE had a fiber wait
+ * @file_wakes: of these, those that the file ended
+ * @file_waiting: fibers whose wait is not over
  *
  * When nobody is just about to change them, @stack_pages is @stack_grown less
  * @stack_trimmed and @stack_dropped.
@@ -692,6 +695,9 @@ struct kfiber_stats {
 	__u32 pinned;
 	__u32 blocked;
 	__u64 interrupts;
+	__u64 file_waits;
+	__u64 file_wakes;
+	__u64 file_waiting;
 };
 
 /**

@@ -371,6 +371,9 @@ static void kf_read_stats(struct kf_domain *d, const struct kfiber_stats *k, str
 	s->time = k->time;
 	s->preemptions = k->preemptions;
 	s->interrupts = k->interrupts;
+	s->file_waits = k->file_waits;
+	s->file_wakes = k->file_wakes;
+	s->file_waiting = k->file_waiting;
 }
 
 static void kf_read_buckets(uint64_t *to, __u64 *from)

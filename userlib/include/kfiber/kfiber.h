@@ -398,6 +398,9 @@ uint64_t kf_after(uint64_t ns);
  * @preemptions: times a fiber lost its processor because its slice was over
  * @interrupts: times a system call was interrupted in which a fiber blocked that was
  *	cancelled, or whose context's time was up
+ * @file_waits: times a fiber waited for a file: what it wanted was not there
+ * @file_wakes: of these, those that the file ended; the others end by a deadline or a cancel
+ * @file_waiting: fibers that wait for one
  */
 struct kf_stats {
 	size_t size;
@@ -433,6 +436,9 @@ struct kf_stats {
 	uint64_t time;
 	uint64_t preemptions;
 	uint64_t interrupts;
+	uint64_t file_waits;
+	uint64_t file_wakes;
+	uint64_t file_waiting;
 };
 
 /**
