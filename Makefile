@@ -230,11 +230,13 @@ bench_objects := $(patsubst bench/%,build/bench/obj/%.o,$(bench_sources))
 LIBS_boost-fiber := -lboost_fiber -lboost_context
 LIBS_boost-context := -lboost_context
 LIBS_state-threads := -lst
+LIBS_libuv := -luv
+LIBS_threads := -lhttp_parser
 BENCH_ARGS ?=
 BENCH_MEM ?= 8G
 
 .PHONY: bench bench-programs instructions
-bench-programs: $(addprefix build/bench/,$(bench_peers))
+bench-programs: $(addprefix build/bench/,$(bench_peers) nginx) build/examples/httpd build/examples/kvd
 
 bench: ## Measure against others, in a virtual machine
 	@tools/setup --bench 6.12
@@ -286,6 +288,14 @@ build/bench/tokio: bench/tokio/main.rs bench/tokio/Cargo.toml Makefile
 		--config 'source.crates-io.replace-with="debian"' \
 		--config 'source.debian.directory="/usr/share/cargo/registry"'
 	$(Q)cp build/bench/obj/tokio/target/release/tokio-peer $@
+
+# The program alone: the package would start a server on port 80. What it needs besides the
+# C library, other packages of tools/packages have brought.
+build/bench/nginx: Makefile
+	@mkdir -p build/bench/obj/nginx
+	$(call say,DEB)
+	$(Q)cd build/bench/obj/nginx && $(RM) *.deb && apt-get -qq -o APT::Sandbox::User=root download nginx && dpkg-deb -x nginx_*.deb .
+	$(Q)cp build/bench/obj/nginx/usr/sbin/nginx $@
 
 # --- the module -------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench.h"
 
@@ -21,6 +23,11 @@ void *bench_alloc(size_t n, size_t size)
 	if (!p)
 		bench_die("calloc");
 	return p;
+}
+
+void bench_parameters(char **all)
+{
+	parameters = all;
 }
 
 unsigned long bench_parameter(const char *name)
@@ -120,6 +127,46 @@ uint64_t bench_begin(uint64_t start)
 	return now + (now - start) + 1000 * BENCH_MS;
 }
 
+void bench_threads(void)
+{
+	FILE *status = fopen("/proc/self/status", "r");
+	unsigned long threads = 0;
+	char line[256];
+
+	if (!status)
+		bench_die("/proc/self/status");
+	while (!threads && fgets(line, sizeof(line), status))
+		sscanf(line, "Threads: %lu", &threads);
+	fclose(status);
+	bench_sample("threads", (double)threads);
+}
+
+void bench_many_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		bench_die("getrlimit");
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		bench_die("setrlimit");
+}
+
+uint64_t bench_ready(unsigned long tasks)
+{
+	uint64_t now = bench_now();
+
+	if (write(BENCH_READY(tasks), "", 1) != 1)
+		bench_die("nobody feeds");
+	return now;
+}
+
+void bench_spin(uint64_t until)
+{
+	while (bench_now() < until)
+		;
+}
+
 static int bench_compare(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -132,6 +179,7 @@ void bench_late(uint64_t *late, unsigned long n)
 	qsort(late, n, sizeof(*late), bench_compare);
 	bench_sample("p50", (double)late[n / 2]);
 	bench_sample("p99", (double)late[n - 1 - n / 100]);
+	bench_sample("worst", (double)late[n - 1]);
 }
 
 int bench_main(int argc, char **argv, const struct bench_work *works)
@@ -139,7 +187,7 @@ int bench_main(int argc, char **argv, const struct bench_work *works)
 	const struct bench_work *work;
 
 	if (argc >= 2) {
-		parameters = argv + 2;
+		bench_parameters(argv + 2);
 		for (work = works; work->name; work++) {
 			if (strcmp(work->name, argv[1]))
 				continue;

@@ -38,6 +38,9 @@ int bench_main(int argc, char **argv, const struct bench_work *works);
 /* Of the command line; it must be there. */
 unsigned long bench_parameter(const char *name);
 
+/* Where they are, for who is not called by bench_main(). */
+void bench_parameters(char **all);
+
 uint64_t bench_now(void);
 void bench_sample(const char *metric, double value);
 void bench_phase(const char *name);
@@ -80,6 +83,25 @@ void bench_grown(const struct bench_growth *g, unsigned long stacks);
  * when the first is to wake: all have gone to sleep by then.
  */
 uint64_t bench_begin(uint64_t start);
+
+/* The sample "threads": how many the process has now. */
+void bench_threads(void);
+
+/* For who waits for files: as many as may be opened here. */
+void bench_many_files(void);
+
+/*
+ * Files that bench/feeder gives to the work: the ends to read of as many pipes as there are
+ * tasks, and one to which a byte is written when all are ready.
+ */
+#define BENCH_PIPE(task)	(3 + (int)(task))
+#define BENCH_READY(tasks)	BENCH_PIPE((tasks) + 1)
+
+/* Tells the feeder. Return: now. */
+uint64_t bench_ready(unsigned long tasks);
+
+/* Computes, and calls nobody, until it is @until. */
+void bench_spin(uint64_t until);
 
 /* How late each was, in nanoseconds; sorts them. */
 void bench_late(uint64_t *late, unsigned long n);

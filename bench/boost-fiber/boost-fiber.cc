@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Boost.Fiber, on one thread, with stacks of its default allocator. */
 #include <boost/fiber/all.hpp>
+#include <chrono>
 #include <malloc.h>
 #include <memory>
 #include <thread>
@@ -203,7 +204,91 @@ void run_spawn()
 	bench_counted(turns, n);
 }
 
+void run_sleeps()
+{
+	std::vector<boost::fibers::fiber> fibers;
+	unsigned long tasks = bench_parameter("tasks");
+	uint64_t start = bench_now();
+
+	n = bench_parameter("sleeps");
+	for (unsigned long i = 0; i < tasks; i++)
+		fibers.emplace_back([] {
+			for (unsigned long j = 0; j < n; j++) {
+				boost::this_fiber::sleep_for(std::chrono::milliseconds(10));
+				turns++;
+			}
+		});
+	for (auto &fiber : fibers)
+		fiber.join();
+	bench_each(start, 1);
+	bench_counted(turns, tasks * n);
+	bench_threads();
+}
+
+using steady = std::chrono::steady_clock;
+
+/* Its sleeps are of the clock that bench_now() reads. */
+void run_sleeping()
+{
+	std::vector<boost::fibers::fiber> fibers;
+	unsigned long tasks = bench_parameter("tasks");
+	std::chrono::nanoseconds interval(1000 * BENCH_MS / bench_parameter("per_second"));
+	std::vector<uint64_t> late(tasks);
+	steady::time_point begin;
+	uint64_t start = bench_now();
+
+	stacks = tasks;
+	fibers = spawn_all(BENCH_STACK, [&] {
+		unsigned long mine = parked;
+
+		park();
+		steady::time_point deadline = begin + mine * interval;
+		boost::this_fiber::sleep_until(deadline);
+		late[mine] = uint64_t((steady::now() - deadline).count());
+	});
+	begin = steady::time_point(std::chrono::nanoseconds(bench_begin(start)));
+	join_all(fibers);
+	bench_late(late.data(), tasks);
+}
+
+void run_handover()
+{
+	unsigned long busy = bench_parameter("busy"), ms = bench_parameter("ms");
+	boost::fibers::mutex lock;
+	boost::fibers::condition_variable_any there;
+	bool ready = false;
+	uint64_t since = 0;
+
+	n = bench_parameter("n");
+	std::vector<uint64_t> late(n);
+	boost::fibers::fiber other(boost::fibers::launch::dispatch, [&] {
+		std::unique_lock<boost::fibers::mutex> held(lock);
+
+		for (; turns < n; turns++) {
+			there.wait(held, [&] { return ready; });
+			late[turns] = bench_now() - since;
+			ready = false;
+		}
+	});
+	for (unsigned long i = 1; i <= n; i++) {
+		since = bench_now();
+		ready = true;
+		there.notify_one();
+		if (busy)
+			bench_spin(since + ms * BENCH_MS);
+		else
+			usleep(useconds_t(ms * 1000));
+		while (turns < i)
+			boost::this_fiber::yield();
+	}
+	other.join();
+	bench_late(late.data(), n);
+}
+
 const bench_work works[] = {
+	{ "sleeps", run_sleeps },
+	{ "sleeping", run_sleeping },
+	{ "handover", run_handover },
 	{ "yield", run_yield },
 	{ "unpark", run_unpark },
 	{ "channel", run_channel },

@@ -128,7 +128,8 @@ func main() {
 		"growth": growth, "deep": deep, "parked": parked, "blocking": blocking,
 		"sleeping": sleeping, "yield": yield, "channel": channel, "spawn": spawn,
 		"mutex": mutex, "ring": ring, "skynet": skynet, "sieve": sieve,
-		"producers": producers,
+		"producers": producers, "sleeps": sleeps, "reads": reads,
+		"reads-blocking": readsBlocking, "handover": handover, "httpd": httpd,
 	}
 	if len(os.Args) < 2 || works[os.Args[1]] == nil {
 		fmt.Fprintf(os.Stderr, "Usage: %s WORK [PARAMETER=VALUE]...\n", os.Args[0])

@@ -9,6 +9,15 @@ import (
 	"time"
 )
 
+func sampleLate(late []time.Duration) {
+	n := len(late)
+
+	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
+	sample("p50", float64(late[n/2]))
+	sample("p99", float64(late[n-1-n/100]))
+	sample("worst", float64(late[n-1]))
+}
+
 func sleeping() {
 	tasks := parameter("tasks")
 	interval := time.Second / time.Duration(parameter("per_second"))
@@ -35,7 +44,5 @@ func sleeping() {
 	begin = time.Now().Add(time.Since(start) + time.Second)
 	close(released)
 	all.Wait()
-	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
-	sample("p50", float64(late[tasks/2]))
-	sample("p99", float64(late[tasks-1-tasks/100]))
+	sampleLate(late)
 }

@@ -1,42 +1,123 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Tasks that sleep in usleep(), a call that blocks its thread. */
+/* Tasks that sleep and read: by calls that block their thread, and by the library's own. */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "works.h"
 
-static void *task(void *arg)
-{
-	unsigned long sleeps = bench_parameter("sleeps"), i;
+static unsigned long tasks, times;
+static uint64_t begin;
 
-	for (i = 0; i < sleeps; i++)
-		if (usleep(10000))
-			bench_die("usleep");
-	return arg;
+static kf_fiber_t *spawn_all(void *(*fn)(void *))
+{
+	kf_fiber_t *fibers = bench_alloc(tasks, sizeof(*fibers));
+	unsigned long i;
+
+	for (i = 0; i < tasks; i++)
+		if (kf_spawn(&fibers[i], NULL, fn, (void *)i))
+			bench_die("kf_spawn");
+	return fibers;
 }
 
-static int first(void *arg)
+/* Each says how often it has done what it was to do. */
+static void join_all(kf_fiber_t *fibers)
 {
-	unsigned long tasks = bench_parameter("tasks"), i;
-	kf_fiber_t *fibers = bench_alloc(tasks, sizeof(*fibers));
 	struct kf_stats stats = { .size = sizeof(stats) };
-	uint64_t begin = bench_now();
+	unsigned long i;
 	void *done;
 
-	for (i = 0; i < tasks; i++)
-		if (kf_spawn(&fibers[i], NULL, task, fibers))
-			bench_die("kf_spawn");
-	for (i = 0; i < tasks; i++)
-		if (kf_join(fibers[i], &done) || done != fibers)
+	for (i = 0; i < tasks; i++) {
+		if (kf_join(fibers[i], &done))
 			bench_die("kf_join");
-	bench_sample("ns", (double)(bench_now() - begin));
+		bench_counted((unsigned long)done, times);
+	}
+	bench_each(begin, 1);
 	kf_stats(&stats);
 	bench_sample("threads", stats.workers_peak);
 	free(fibers);
+}
+
+static void *sleeps_blocking(void *arg)
+{
+	unsigned long i;
+
+	for (i = 0; i < times; i++)
+		if (usleep(10000))
+			bench_die("usleep");
+	return (void *)i;
+}
+
+static void *sleeps(void *arg)
+{
+	unsigned long i;
+
+	for (i = 0; i < times; i++)
+		if (kf_sleep(10 * BENCH_MS))
+			bench_die("kf_sleep");
+	return (void *)i;
+}
+
+static int sleeping_main(void *fn)
+{
+	begin = bench_now();
+	join_all(spawn_all((void *(*)(void *))fn));
 	return 0;
+}
+
+static void *reads_blocking(void *task)
+{
+	unsigned long i;
+	char byte;
+
+	for (i = 0; i < times; i++)
+		if (read(BENCH_PIPE((long)task), &byte, 1) != 1)
+			bench_die("read");
+	return (void *)i;
+}
+
+static void *reads(void *task)
+{
+	unsigned long i;
+	char byte;
+
+	for (i = 0; i < times; i++)
+		if (kf_read(BENCH_PIPE((long)task), &byte, 1, KF_FOREVER) != 1)
+			bench_die("kf_read");
+	return (void *)i;
+}
+
+static int reading_main(void *fn)
+{
+	kf_fiber_t *fibers = spawn_all((void *(*)(void *))fn);
+
+	begin = bench_ready(tasks);
+	join_all(fibers);
+	return 0;
+}
+
+static void run(const char *what, int (*fn)(void *), void *(*task)(void *))
+{
+	tasks = bench_parameter("tasks");
+	times = bench_parameter(what);
+	bench_run_with(2, 0, fn, (void *)task);
 }
 
 void bench_blocking(void)
 {
-	bench_run(2, 0, first);
+	run("sleeps", sleeping_main, sleeps_blocking);
+}
+
+void bench_sleeps(void)
+{
+	run("sleeps", sleeping_main, sleeps);
+}
+
+void bench_reads_blocking(void)
+{
+	run("reads", reading_main, reads_blocking);
+}
+
+void bench_reads(void)
+{
+	run("reads", reading_main, reads);
 }

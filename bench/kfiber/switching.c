@@ -7,6 +7,12 @@
 static unsigned long n, turns;
 static kf_fiber_t first, second;
 static bool over;
+static const char *metric = "ns";
+
+static void sample_each(uint64_t start, unsigned long each)
+{
+	bench_sample(metric, (double)(bench_now() - start) / (double)each);
+}
 
 static void *yields(void *arg)
 {
@@ -27,7 +33,7 @@ static int yield_main(void *arg)
 	start = bench_now();
 	for (i = 0; i < n; i++)
 		kf_yield();
-	bench_each(start, 2 * n);
+	sample_each(start, 2 * n);
 	bench_counted(turns, n + 1);
 	over = true;
 	kf_join(second, NULL);
@@ -64,7 +70,7 @@ static int unpark_main(void *arg)
 		if (kf_park(KF_FOREVER))
 			bench_die("kf_park");
 	}
-	bench_each(start, n);
+	sample_each(start, n);
 	bench_counted(turns, n);
 	over = true;
 	kf_unpark(second);
@@ -107,7 +113,7 @@ static int channel_main(void *arg)
 			bench_die("kf_chan_recv");
 		bench_counted(value, i);
 	}
-	bench_each(start, n);
+	sample_each(start, n);
 	kf_chan_close(there);
 	kf_join(second, NULL);
 	bench_counted(turns, n);
@@ -136,7 +142,7 @@ static int spawn_main(void *arg)
 	for (i = 0; i < n; i++)
 		if (kf_spawn(&second, NULL, count, NULL) || kf_join(second, NULL))
 			bench_die("kf_spawn");
-	bench_each(start, n);
+	sample_each(start, n);
 	bench_counted(turns, n);
 	return 0;
 }
@@ -181,4 +187,50 @@ void bench_mutex(void)
 {
 	n = bench_parameter("n");
 	bench_run(2, 0, mutex_main);
+}
+
+/* --- all of them while many others wait ---------------------------------------------- */
+
+static void *waits(void *arg)
+{
+	turns++;
+	kf_park(KF_FOREVER);
+	return NULL;
+}
+
+static int crowd_main(void *arg)
+{
+	static const struct {
+		const char *name;
+		int (*fn)(void *);
+	} works[] = {
+		{ "yield", yield_main }, { "unpark", unpark_main },
+		{ "channel", channel_main }, { "spawn", spawn_main },
+	};
+	unsigned long tasks = bench_parameter("tasks"), i;
+	kf_fiber_t *crowd = bench_alloc(tasks, sizeof(*crowd));
+
+	for (i = 0; i < tasks; i++) {
+		if (kf_spawn(&crowd[i], NULL, waits, NULL))
+			bench_die("kf_spawn");
+		kf_yield();
+	}
+	bench_counted(turns, tasks);
+	for (i = 0; i < sizeof(works) / sizeof(works[0]); i++) {
+		turns = 0;
+		over = false;
+		metric = works[i].name;
+		works[i].fn(NULL);
+	}
+	for (i = 0; i < tasks; i++) {
+		kf_unpark(crowd[i]);
+		kf_join(crowd[i], NULL);
+	}
+	return 0;
+}
+
+void bench_crowd(void)
+{
+	n = bench_parameter("n");
+	bench_run(1, 0, crowd_main);
 }

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <st.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../bench.h"
 
@@ -141,7 +142,110 @@ static void run_mutex(void)
 	free(all);
 }
 
+/* --- many: select() looks at 1,024 files, of which bench/feeder gives the lowest ------ */
+
+static unsigned long next;
+
+static void *sleeps(void *arg)
+{
+	unsigned long i;
+
+	for (i = 0; i < n; i++)
+		if (st_usleep(10000))
+			bench_die("st_usleep");
+	turns += i;
+	return NULL;
+}
+
+static void *reads(void *arg)
+{
+	st_netfd_t file = st_netfd_open(BENCH_PIPE(next++));
+	unsigned long i;
+	char byte;
+
+	if (!file)
+		bench_die("st_netfd_open");
+	for (i = 0; i < n; i++)
+		if (st_read(file, &byte, 1, ST_UTIME_NO_TIMEOUT) != 1)
+			bench_die("st_read");
+	turns += i;
+	return NULL;
+}
+
+static void run_many(void *(*fn)(void *), bool fed)
+{
+	unsigned long tasks = bench_parameter("tasks"), i;
+	st_thread_t *all = bench_alloc(tasks, sizeof(*all));
+	uint64_t start;
+
+	n = bench_parameter(fed ? "reads" : "sleeps");
+	if (st_init())
+		bench_die("st_init");
+	start = bench_now();
+	for (i = 0; i < tasks; i++)
+		all[i] = create(fn);
+	if (fed)
+		start = bench_ready(tasks);
+	for (i = 0; i < tasks; i++)
+		st_thread_join(all[i], NULL);
+	bench_each(start, 1);
+	bench_counted(turns, tasks * n);
+	bench_threads();
+	free(all);
+}
+
+static void run_sleeps(void)
+{
+	run_many(sleeps, false);
+}
+
+static void run_reads(void)
+{
+	run_many(reads, true);
+}
+
+/* --- who is ready while another blocks, or computes ----------------------------------- */
+
+static uint64_t since;
+static uint64_t *late;
+
+static void *waits(void *arg)
+{
+	for (; turns < n; turns++) {
+		st_cond_wait(there);
+		late[turns] = bench_now() - since;
+	}
+	return NULL;
+}
+
+static void run_handover(void)
+{
+	unsigned long busy = bench_parameter("busy"), ms = bench_parameter("ms"), i;
+	st_thread_t other;
+
+	begin();
+	late = bench_alloc(n, sizeof(*late));
+	there = st_cond_new();
+	other = create(waits);
+	st_usleep(0);
+	for (i = 1; i <= n; i++) {
+		since = bench_now();
+		st_cond_signal(there);
+		if (busy)
+			bench_spin(since + ms * BENCH_MS);
+		else
+			usleep((useconds_t)ms * 1000);
+		while (turns < i)
+			st_usleep(0);
+	}
+	st_thread_join(other, NULL);
+	bench_late(late, n);
+}
+
 static const struct bench_work works[] = {
+	{ "sleeps", run_sleeps },
+	{ "reads", run_reads },
+	{ "handover", run_handover },
 	{ "yield", run_yield },
 	{ "unpark", run_unpark },
 	{ "spawn", run_spawn },

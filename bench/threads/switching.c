@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "../bench.h"
-#include "switching.h"
+#include "works.h"
 
 static unsigned long n, turns;
 static atomic_bool over;
 
-static void one_cpu(void)
+void bench_one_cpu(void)
 {
 	cpu_set_t set;
 
@@ -51,7 +51,7 @@ void bench_yield(void)
 	pthread_t other;
 
 	n = bench_parameter("n");
-	one_cpu();
+	bench_one_cpu();
 	other = create(yields);
 	sched_yield();
 	turns = 0;
@@ -62,6 +62,8 @@ void bench_yield(void)
 	over = true;
 	pthread_join(other, NULL);
 }
+
+/* --- there and back by futexes ----------------------------------------------------- */
 
 static long futex(atomic_uint *word, int op, unsigned int value)
 {
@@ -93,26 +95,90 @@ static void *unparks(void *arg)
 	}
 }
 
-/* A futex each way. */
-void bench_unpark(void)
+/* Nanoseconds of a round. */
+static double rounds(void)
 {
 	pthread_t other;
 	uint64_t start;
 	unsigned long i;
+	double all;
 
-	n = bench_parameter("n");
-	one_cpu();
+	turns = 0;
+	over = false;
 	other = create(unparks);
 	start = bench_now();
 	for (i = 0; i < n; i++) {
 		post(&there);
 		await(&back);
 	}
-	bench_each(start, n);
+	all = (double)(bench_now() - start);
 	bench_counted(turns, n);
 	over = true;
 	post(&there);
 	pthread_join(other, NULL);
+	return all / (double)n;
+}
+
+/* A futex each way. */
+void bench_unpark(void)
+{
+	n = bench_parameter("n");
+	bench_one_cpu();
+	bench_sample("ns", rounds());
+}
+
+/* What nobody can do without: a system call, waking somebody. */
+void bench_floor(void)
+{
+	uint64_t start;
+	unsigned long i;
+
+	n = bench_parameter("n");
+	start = bench_now();
+	for (i = 0; i < n; i++)
+		syscall(SYS_getppid);
+	bench_sample("call", (double)(bench_now() - start) / (double)n);
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+		bench_sample("two", rounds());
+	bench_one_cpu();
+	bench_sample("one", rounds());
+}
+
+/* --- one processor: who is ready while another blocks, or computes ------------------- */
+
+static uint64_t since;
+static uint64_t *late;
+
+static void *waits(void *arg)
+{
+	for (; turns < n; turns++) {
+		await(&there);
+		late[turns] = bench_now() - since;
+		post(&back);
+	}
+	return NULL;
+}
+
+void bench_handover(void)
+{
+	unsigned long busy = bench_parameter("busy"), ms = bench_parameter("ms"), i;
+	pthread_t other;
+
+	n = bench_parameter("n");
+	late = bench_alloc(n, sizeof(*late));
+	bench_one_cpu();
+	other = create(waits);
+	for (i = 0; i < n; i++) {
+		since = bench_now();
+		post(&there);
+		if (busy)
+			bench_spin(since + ms * BENCH_MS);
+		else
+			usleep((useconds_t)ms * 1000);
+		await(&back);
+	}
+	pthread_join(other, NULL);
+	bench_late(late, n);
 }
 
 static int to[2], from[2];
@@ -138,7 +204,7 @@ void bench_channel(void)
 
 	n = bench_parameter("n");
 	if (bench_parameter("processors") == 1)
-		one_cpu();
+		bench_one_cpu();
 	if (pipe(to) || pipe(from))
 		bench_die("pipe");
 	other = create(echoes);
@@ -167,7 +233,7 @@ void bench_spawn(void)
 	unsigned long i;
 
 	n = bench_parameter("n");
-	one_cpu();
+	bench_one_cpu();
 	start = bench_now();
 	for (i = 0; i < n; i++)
 		pthread_join(create(count), NULL);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "../bench.h"
-#include "switching.h"
+#include "works.h"
 
 static struct bench_growth growth;
 static pthread_t *threads;
@@ -106,33 +106,6 @@ static void bench_parked(void)
 	join_all();
 }
 
-static void *sleeper(void *arg)
-{
-	unsigned long sleeps = bench_parameter("sleeps"), i;
-
-	for (i = 0; i < sleeps; i++)
-		if (usleep(10000))
-			bench_die("usleep");
-	return arg;
-}
-
-static void bench_blocking(void)
-{
-	unsigned long tasks = bench_parameter("tasks"), i;
-	uint64_t begin = bench_now();
-	void *done;
-
-	threads = bench_alloc(tasks, sizeof(*threads));
-	for (i = 0; i < tasks; i++)
-		if (pthread_create(&threads[i], NULL, sleeper, threads))
-			bench_die("pthread_create");
-	for (i = 0; i < tasks; i++)
-		if (pthread_join(threads[i], &done) || done != threads)
-			bench_die("pthread_join");
-	bench_sample("ns", (double)(bench_now() - begin));
-	bench_sample("threads", (double)tasks + 1);
-}
-
 static uint64_t begin, interval;
 static uint64_t *late;
 static unsigned long next;
@@ -172,12 +145,16 @@ static const struct bench_work works[] = {
 	{ "deep", bench_deep },
 	{ "parked", bench_parked },
 	{ "blocking", bench_blocking },
+	{ "reads-blocking", bench_reads_blocking },
+	{ "handover", bench_handover },
+	{ "httpd", bench_httpd },
 	{ "sleeping", bench_sleeping },
 	{ "yield", bench_yield },
 	{ "unpark", bench_unpark },
 	{ "channel", bench_channel },
 	{ "spawn", bench_spawn },
 	{ "mutex", bench_mutex },
+	{ "floor", bench_floor },
 	{ 0 }
 };
 
