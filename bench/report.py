@@ -4,8 +4,9 @@
 
 Usage: bench/report.py FILE...
 
-A number is a median, with the least and the most behind it; "x" is its ratio to
-the first peer's.
+A number is a median, with the least and the most behind it; "x" is its ratio to the
+first peer's, or where there is one peer to the first line's; a ratio of times that is nearer
+to 1 than 30 % is called a tie.
 """
 
 import json
@@ -34,14 +35,20 @@ def number(value):
     return f"{value:.3g}"
 
 
-def cell(values, reference):
+TIE = 1.3
+
+
+def cell(values, reference, ties):
     values = sorted(values)
     median = statistics.median(values)
     text = number(median)
     if len(values) > 1:
         text += f" ({number(values[0])}-{number(values[-1])})"
     if reference and reference > 0:
-        text += f" x{median / reference:.2f}"
+        ratio = median / reference
+        text += f" x{ratio:.2f}"
+        if ties and 1 / TIE < ratio < TIE:
+            text += " tie"
     return text
 
 
@@ -60,14 +67,18 @@ def report_row(row, data, unit):
     first = {}
     lines = []
     for peer, samples in data["peers"].items():
+        which = peer.partition(", ")[2] if len(row.peers) > 1 else ""
         line = [peer]
         for column in columns:
             values = list(values_of(column, samples, data["parameters"]))
             if not values:
                 line.append("")
                 continue
-            line.append(cell(values, first.get(column)))
-            first.setdefault(column, statistics.median(values))
+            timed = isinstance(column, Sample)
+            reference = first.get((column, which))
+            line.append(cell(values, reference, timed and unit == "ns"))
+            if not timed or column.compared:
+                first.setdefault((column, which), statistics.median(values))
         lines.append(line)
     titles = [c.title for c in columns]
     if unit == "instructions":

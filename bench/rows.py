@@ -17,6 +17,8 @@ class Row:
     warm_up: rounds that are not counted
     instructions: it is also counted in instructions; not where time passes or
         where there are two processors
+    series: a parameter and its values: each peer has a line for each of them
+    fed: by bench/feeder, which starts the programs with pipes
     """
     name: str
     title: str
@@ -28,14 +30,29 @@ class Row:
     rounds: int = 7
     warm_up: int = 1
     instructions: bool = False
+    series: tuple = ()
+    fed: bool = False
+
+    def lines(self, quick):
+        """Name, peer and parameters of each line of the table."""
+        parameters = {**self.parameters, **(self.quick if quick else {})}
+        if not self.series:
+            return [(peer, peer, parameters) for peer in self.peers]
+        name, values = self.series
+        return [(f"{peer}, {value:,}", peer, {**parameters, name: value})
+                for peer in self.peers for value in (values[:1] if quick else values)]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A number that the program says, divided by another."""
+    """A number that the program says, divided by another.
+
+    compared: its ratio to others' is of interest
+    """
     metric: str
     title: str
     divisor: float = 1
+    compared: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,19 @@ MS = (Sample("ns", "ms", 1e6),)
 SWITCH = {"n": 10000}
 FEW = {"n": 200}
 PROGRAM = {"processors": 2}
+# 1,000 tasks, ten times; what no runtime can be below is 100 ms.
+TEN_TIMES = (Sample("ns", "ms", 1e6), Sample("threads", "threads", compared=False))
+SLEEPS = {"tasks": 1000, "sleeps": 10}
+READS = {"tasks": 1000, "reads": 10, "interval_ms": 10}
+FEW_SLEEPS = {"tasks": 100, "sleeps": 2}
+FEW_READS = {"tasks": 100, "reads": 2}
+LATE = (Sample("p50", "p50, us", 1000), Sample("worst", "worst, us", 1000))
+FEW_HANDOVERS = {"n": 3}
+HANDOVER = ("kfiber", "state-threads", "boost-fiber", "tokio", "go", "threads")
+REQUESTS = (Sample("rate", "requests/s"), Sample("p50", "p50, ms", 1e6),
+            Sample("p99", "p99, ms", 1e6))
+HTTPD = ("kfiber", "threads", "go", "nginx")
+COMMANDS = (Sample("set", "SET/s"), Sample("get", "GET/s"))
 
 ROWS = [
     Row("yield", "A yield, one processor", "yield",
@@ -82,7 +112,7 @@ ROWS = [
     Row("skynet", "Skynet: 1,000,000 leaves add up", "skynet", ("kfiber", "go"), MS,
         {**PROGRAM, "n": 1000000}, {"n": 1000}, rounds=3),
     Row("sieve", "The first 500 primes, a fiber each", "sieve", ("kfiber", "go"),
-        (*MS, Sample("prime", "last")), {**PROGRAM, "n": 500}, {"n": 20}, rounds=5),
+        (*MS, Sample("prime", "last", compared=False)), {**PROGRAM, "n": 500}, {"n": 20}, rounds=5),
     Row("producers", "8 producers and 8 consumers, a channel with room for 128", "producers",
         ("kfiber", "go"), NS, {**PROGRAM, "tasks": 8, "n": 20000}, {"n": 200}),
     Row("growth-64k", "A stack's first growth to 64 KiB", "growth", GROWING,
@@ -109,14 +139,48 @@ ROWS = [
          Sample("block_bytes", "block"), Memory("parked", "slab", "slab"),
          Sample("spawn_and_park", "spawn, us", 1000)),
         {"stacks": 1000000}, {"stacks": 10000}, rounds=1, warm_up=0),
-    Row("blocking", "1,000 x 10 usleep(10 ms)", "blocking", ("threads", "kfiber", "go"),
-        (Sample("ns", "ms", 1e6), Sample("threads", "threads")),
-        {"tasks": 1000, "sleeps": 10}, {"tasks": 100, "sleeps": 2}, rounds=5),
+    Row("blocking", "1,000 x 10 usleep(10 ms)", "blocking", ("threads", "kfiber", "tokio", "go"),
+        TEN_TIMES, SLEEPS, FEW_SLEEPS, rounds=5),
+    Row("sleeps", "1,000 x 10 sleeps of 10 ms, the runtime's own", "sleeps",
+        ("kfiber", "state-threads", "boost-fiber", "tokio", "go", "libuv"),
+        TEN_TIMES, SLEEPS, FEW_SLEEPS, rounds=5),
+    Row("reads-blocking", "1,000 x 10 read() of a pipe, a byte in 10 ms", "reads-blocking",
+        ("threads", "kfiber", "tokio", "go"),
+        TEN_TIMES, {**READS, "nonblocking": 0}, FEW_READS, rounds=5, fed=True),
+    Row("reads", "The same, the runtime's own read", "reads",
+        ("kfiber", "state-threads", "tokio", "go", "libuv"),
+        TEN_TIMES, {**READS, "nonblocking": 1}, FEW_READS, rounds=5, fed=True),
     Row("sleepers-10k", "10,000 that sleep; 2,000 wake in a second", "sleeping",
-        ("kfiber", "threads", "go"), LATENESS,
+        ("kfiber", "boost-fiber", "tokio", "go", "libuv", "threads"), LATENESS,
         {"tasks": 10000, "per_second": 2000}, {"tasks": 500}, rounds=5),
-    # Not threads: the mappings of their stacks end at vm.max_map_count, 32,752 of them.
+    # Not threads: the mappings of their stacks end at vm.max_map_count, 32,752 of them;
+    # nor Boost.Fiber, for whose stacks there is not the memory.
     Row("sleepers-100k", "100,000 that sleep; 5,000 wake in a second", "sleeping",
-        ("kfiber", "go"), LATENESS,
+        ("kfiber", "tokio", "go", "libuv"), LATENESS,
         {"tasks": 100000, "per_second": 5000}, {"tasks": 1000}, rounds=3),
+    Row("after-block", "Hand-over: who is ready while another blocks for 20 ms", "handover",
+        HANDOVER, LATE, {"n": 50, "busy": 0, "ms": 20}, FEW_HANDOVERS, rounds=3),
+    Row("after-hog", "Preemption: who is ready while another computes for 100 ms", "handover",
+        HANDOVER, LATE, {"n": 20, "busy": 1, "ms": 100}, FEW_HANDOVERS, rounds=3),
+    Row("httpd-64", "A file of 4 KiB by HTTP, 64 connections", "httpd", HTTPD, REQUESTS,
+        {"connections": 64, "seconds": 6}, {"seconds": 1}, rounds=3),
+    Row("httpd-2000", "The same, 2,000 connections", "httpd", HTTPD, REQUESTS,
+        {"connections": 2000, "seconds": 10}, {"connections": 200, "seconds": 2}, rounds=3),
+    Row("kvd", "redis-benchmark, by clients", "kvd", ("kfiber", "redis"), COMMANDS,
+        {"requests": 20000}, {"requests": 500}, rounds=3, series=("clients", (1, 50, 500))),
+    Row("scale", "While so many fibers wait, one processor", "crowd", ("kfiber",),
+        (Sample("yield", "yield, ns"), Sample("unpark", "unpark, back"),
+         Sample("channel", "channel, back"), Sample("spawn", "spawn, join")),
+        SWITCH, FEW, rounds=3,
+        series=("tasks", (1000, 10000, 100000, 1000000)), instructions=True),
+    Row("scale-producers", "Producers and consumers on 1, 2 and 4 processors", "producers",
+        ("kfiber", "go"), NS, {"tasks": 8, "n": 20000}, FEW, rounds=5,
+        series=("processors", (1, 2, 4))),
+    Row("scale-skynet", "Skynet, 100,000 leaves, on 1, 2 and 4 processors", "skynet",
+        ("kfiber", "go"), MS, {"n": 100000}, {"n": 1000}, rounds=5,
+        series=("processors", (1, 2, 4))),
+    Row("floor", "What nothing is below: a system call; a futex each way", "floor",
+        ("threads",), (Sample("call", "call, ns"), Sample("one", "futex, one CPU"),
+                       Sample("two", "two CPUs")),
+        SWITCH, FEW, instructions=True),
 ]
