@@ -33,14 +33,15 @@ class Row:
     series: tuple = ()
     fed: bool = False
 
-    def lines(self, quick):
-        """Name, peer and parameters of each line of the table."""
+    def lines(self, quick, up_to):
+        """Name, peer and parameters of each line of the table; of a series, those up to it."""
         parameters = {**self.parameters, **(self.quick if quick else {})}
         if not self.series:
             return [(peer, peer, parameters) for peer in self.peers]
         name, values = self.series
+        values = values[:1] if quick else [v for v in values if v <= (up_to or v)]
         return [(f"{peer}, {value:,}", peer, {**parameters, name: value})
-                for peer in self.peers for value in (values[:1] if quick else values)]
+                for peer in self.peers for value in values]
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,10 @@ ROWS = [
         ("kfiber", "boost-fiber", "tokio", "go", "libuv", "threads"), LATENESS,
         {"tasks": 10000, "per_second": 2000}, {"tasks": 500}, rounds=5),
     # Not threads: the mappings of their stacks end at vm.max_map_count, 32,752 of them;
-    # nor Boost.Fiber, for whose stacks there is not the memory.
+    # nor Boost.Fiber, for whose stacks there is not the memory. The row before is the warm-up.
     Row("sleepers-100k", "100,000 that sleep; 5,000 wake in a second", "sleeping",
         ("kfiber", "tokio", "go", "libuv"), LATENESS,
-        {"tasks": 100000, "per_second": 5000}, {"tasks": 1000}, rounds=3),
+        {"tasks": 100000, "per_second": 5000}, {"tasks": 1000}, rounds=3, warm_up=0),
     Row("after-block", "Hand-over: who is ready while another blocks for 20 ms", "handover",
         HANDOVER, LATE, {"n": 50, "busy": 0, "ms": 20}, FEW_HANDOVERS, rounds=3),
     Row("after-hog", "Preemption: who is ready while another computes for 100 ms", "handover",
@@ -169,9 +170,9 @@ ROWS = [
     Row("kvd", "redis-benchmark, by clients", "kvd", ("kfiber", "redis"), COMMANDS,
         {"requests": 20000}, {"requests": 500}, rounds=3, series=("clients", (1, 50, 500))),
     Row("scale", "While so many fibers wait, one processor", "crowd", ("kfiber",),
-        (Sample("yield", "yield, ns"), Sample("unpark", "unpark, back"),
+        (Sample("yield", "yield"), Sample("unpark", "unpark, back"),
          Sample("channel", "channel, back"), Sample("spawn", "spawn, join")),
-        SWITCH, FEW, rounds=3,
+        SWITCH, FEW, rounds=3, warm_up=0,
         series=("tasks", (1000, 10000, 100000, 1000000)), instructions=True),
     Row("scale-producers", "Producers and consumers on 1, 2 and 4 processors", "producers",
         ("kfiber", "go"), NS, {"tasks": 8, "n": 20000}, FEW, rounds=5,
@@ -180,7 +181,7 @@ ROWS = [
         ("kfiber", "go"), MS, {"n": 100000}, {"n": 1000}, rounds=5,
         series=("processors", (1, 2, 4))),
     Row("floor", "What nothing is below: a system call; a futex each way", "floor",
-        ("threads",), (Sample("call", "call, ns"), Sample("one", "futex, one CPU"),
-                       Sample("two", "two CPUs")),
+        ("threads",), (Sample("call", "call"), Sample("one", "futex, one CPU"),
+                       Sample("two", "futex, two CPUs")),
         SWITCH, FEW, instructions=True),
 ]
