@@ -9,6 +9,7 @@ import csv
 import http.client
 import itertools
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -137,7 +138,14 @@ def check_file(port):
         sys.exit(f"bench/run: the server answers {response.status}, {len(body)} bytes")
 
 
+def allow_many_files():
+    """wrk, and some servers, take what they are given."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def load_httpd(_row, peer, parameters):
+    allow_many_files()
     with Server(HTTPD[peer]) as server:
         check_file(server.port)
         done = subprocess.run(
