@@ -89,6 +89,11 @@ KF_DELAY_POINT(FREE)			/* the block is FREE; not in the pool */
 KF_DELAY_POINT(KILL)			/* DEAD; the joiner is not told */
 KF_DELAY_POINT(RECYCLE)			/* FREE; user space still has it */
 
+/* trim.c, trim_pool.c */
+KF_DELAY_POINT(KEPT_TAKEN)		/* user space cannot have it; not unmapped */
+KF_DELAY_POINT(HAND_TAKEN)		/* out of the pool; not unmapped */
+KF_DELAY_POINT(HAND_EMPTY)		/* unmapped; not in the pool again */
+
 /* arena.c, fork.c */
 KF_DELAY_POINT(GROW)			/* pages are there; not put in */
 KF_DELAY_POINT(FORK)			/* pages are held; not copied */

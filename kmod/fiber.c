@@ -130,10 +130,12 @@ static void kf_pool_put_locked(struct kf_domain *d, struct kf_fiber *f)
 	f->pooled = atomic_read(&f->pages);
 	d->pool_pages += f->pooled;
 	list_add(&f->pool_link, f->pooled ? &arena->warm : &arena->cold);
-	if (f->pooled)
-		kf_trim_grown(d);
-	if (d->pool_pages > d->pool_pages_max)
-		kf_trim_pool(d);
+}
+
+static void kf_pool_remove_locked(struct kf_domain *d, struct kf_fiber *f)
+{
+	list_del(&f->pool_link);
+	d->pool_pages -= f->pooled;
 }
 
 /* Takes what was used last, but what has memory before what has none. */
@@ -150,34 +152,41 @@ static struct kf_fiber *kf_pool_get_locked(struct kf_domain *d, struct kf_arena 
 	} else {
 		return NULL;
 	}
-	list_del(&f->pool_link);
-	d->pool_pages -= f->pooled;
+	kf_pool_remove_locked(d, f);
 	return f;
 }
 
 /**
- * kf_fiber_pool_trimmed_locked() - a stack in the pool may have less memory than it had
+ * kf_fiber_pool_take_locked() - take a stack out of the pool for a while, to trim it
  * @d: the domain
  * @f: a fiber that is not allocated
  *
- * Context: fiber_mutex.
+ * Context: fiber_mutex. kf_fiber_pool_return_locked() must follow soon.
  */
-void kf_fiber_pool_trimmed_locked(struct kf_domain *d, struct kf_fiber *f)
+void kf_fiber_pool_take_locked(struct kf_domain *d, struct kf_fiber *f)
 {
-	struct kf_arena *arena = kf_fiber_arena(d, f);
-
-	list_del(&f->pool_link);
-	d->pool_pages -= f->pooled;
-	f->pooled = atomic_read(&f->pages);
-	d->pool_pages += f->pooled;
-	list_add(&f->pool_link, f->pooled ? &arena->warm : &arena->cold);
+	kf_pool_remove_locked(d, f);
+	f->in_hand = true;
+	kf_fiber_arena(d, f)->in_hand++;
 }
 
+/* It may have less memory than it had. Who waits for one is told by the caller. */
+void kf_fiber_pool_return_locked(struct kf_domain *d, struct kf_fiber *f)
+{
+	f->in_hand = false;
+	kf_fiber_arena(d, f)->in_hand--;
+	kf_pool_put_locked(d, f);
+	WRITE_ONCE(d->hand_puts, d->hand_puts + 1);
+}
+
+/* Return: -EBUSY: each that is free is being trimmed. */
 static struct kf_fiber *kf_fiber_get_locked(struct kf_domain *d, u32 stack_shift)
 {
 	struct kf_arena *arena = &d->arenas[stack_shift - KFIBER_STACK_SHIFT_MIN];
 	struct kf_fiber *f = kf_pool_get_locked(d, arena);
 
+	if (!f && arena->in_hand)
+		return ERR_PTR(-EBUSY);
 	if (!f) {
 		f = kf_fiber_create_locked(d, stack_shift);
 		if (IS_ERR(f))
@@ -205,10 +214,19 @@ static void kf_fiber_put_locked(struct kf_domain *d, struct kf_fiber *f)
 	kf_file_drop(f);
 	d->nr_allocated--;
 	kf_pool_put_locked(d, f);
+	if (f->pooled)
+		kf_trim_grown(d);
+	if (d->pool_pages > d->pool_pages_max)
+		kf_trim_pool(d);
 }
 
-/* Return: how many there are; -EAGAIN, -ENOMEM; -EDQUOT: the user has too much. */
-static int kf_fibers_try_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
+/*
+ * @puts: out: domain.hand_puts.
+ * Return: how many there are; -EAGAIN, -ENOMEM; -EBUSY: see kf_fiber_get_locked(); -EDQUOT: the
+ * user has too much.
+ */
+static int kf_fibers_try_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count,
+			       u32 *puts)
 {
 	int err = 0;
 	u32 done;
@@ -223,8 +241,21 @@ static int kf_fibers_try_alloc(struct kf_domain *d, u32 stack_shift, u64 *names,
 		}
 		names[done] = kf_fiber_name(f);
 	}
+	*puts = d->hand_puts;
 	mutex_unlock(&d->fiber_mutex);
 	return done ? done : err;
+}
+
+/* Likewise, when what is being trimmed is back. Return: also -EINTR: the thread is killed. */
+static int kf_fibers_wait_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
+{
+	int done;
+	u32 puts;
+
+	while ((done = kf_fibers_try_alloc(d, stack_shift, names, count, &puts)) == -EBUSY)
+		if (wait_event_killable(d->hand_wait, READ_ONCE(d->hand_puts) != puts))
+			return -EINTR;
+	return done;
 }
 
 /**
@@ -235,11 +266,11 @@ static int kf_fibers_try_alloc(struct kf_domain *d, u32 stack_shift, u64 *names,
  * @count: how many
  *
  * Context: may sleep; takes mmap_lock, fiber_mutex.
- * Return: how many there are, at least 1; -EAGAIN at a limit, -ENOMEM.
+ * Return: how many there are, at least 1; -EAGAIN at a limit, -ENOMEM, -EINTR (killed).
  */
 int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
 {
-	int done = kf_fibers_try_alloc(d, stack_shift, names, count);
+	int done = kf_fibers_wait_alloc(d, stack_shift, names, count);
 	bool trimmed;
 
 	if (done != -EDQUOT)
@@ -248,7 +279,7 @@ int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count)
 	trimmed = kf_trim_limit(d);
 	mmap_read_unlock(current->mm);
 	if (trimmed)
-		done = kf_fibers_try_alloc(d, stack_shift, names, count);
+		done = kf_fibers_wait_alloc(d, stack_shift, names, count);
 	return done == -EDQUOT ? -EAGAIN : done;
 }
 

@@ -22,6 +22,7 @@
  *   account.c    what memory is counted against; pressure
  *   arena.c      stacks and their page faults
  *   trim.c       pages that stacks do not need go back
+ *   trim_pool.c  likewise, from stacks in the module's pool
  *   usage.c      how much of its stacks a domain uses
  *   fork.c       the one stack that a forked child gets
  *   trace.c      trace points: trace.h
@@ -102,8 +103,9 @@ struct kf_user;
  * @rearms: times in a row that @timer found a later deadline
  * @index: immutable
  * @domain: immutable
- * @pool_link: in the pool of its class while it is not allocated; domain.fiber_mutex
- * @pooled: pages that it counts for in domain.pool_pages; domain.fiber_mutex
+ * @pool_link: in the pool of its class while it is not allocated; domain.fiber_mutex. Or
+ *	in the hand of one who trims: his
+ * @pooled: pages that it counts for in domain.pool_pages; likewise
  * @queue_next: next in the global queue; domain.lock
  * @queue_name: the name that is in the global queue, 0 if it is not there;
  *	domain.lock
@@ -122,6 +124,7 @@ struct kf_user;
  * @stack_shift: immutable
  * @refusal: why the last fault was refused: KFIBER_REFUSED_*
  * @allocated: user space has it; written under domain.fiber_mutex
+ * @in_hand: it was taken out of the pool to be trimmed; domain.fiber_mutex
  * @held: its stack is being trimmed: nobody may grow it below what stays
  * @kept: likewise, in a processor's pool: nothing stays
  * @file_wait: its wait for a file; whoever exchanges it for NULL owns it
@@ -153,6 +156,7 @@ struct kf_fiber {
 	u8 rearms;
 	u8 refusal;
 	bool allocated;
+	bool in_hand;
 	bool held;
 	bool kept;
 	struct kf_file_wait *file_wait;
@@ -175,6 +179,7 @@ struct kf_fiber_chunk {
  * @warm: fibers of this class that user space gave back with memory in their
  *	stacks, last come first; domain.fiber_mutex
  * @cold: those that have none; domain.fiber_mutex
+ * @in_hand: those that are being trimmed; domain.fiber_mutex
  * @nr_slots: slots ever used; domain.fiber_mutex
  * @base: where slot 0 is mapped, or would be, as the last growth saw it; a hint
  *	that whoever uses it checks
@@ -183,6 +188,7 @@ struct kf_arena {
 	struct xarray slots;
 	struct list_head warm;
 	struct list_head cold;
+	u32 in_hand;
 	u32 nr_slots;
 	unsigned long base;
 };
@@ -366,6 +372,8 @@ enum kf_trim_why {
  * @nr_allocated: of those, what user space has
  * @fibers_peak: most at once
  * @pool_pages: that the stacks in the arenas' pools have
+ * @hand_puts: how many stacks that were being trimmed are in their pools again; also read
+ *	without the mutex
  * @pool_warm: see struct kfiber_stats
  * @pool_cold: see there
  * @pool_made: see there
@@ -430,7 +438,8 @@ enum kf_trim_why {
  * @age_work: takes pages from fibers that stay parked
  * @age_armed: it is queued, or about to be
  * @pool_work: takes pages from what is too much in the pools
- * @shrink_cursor: the fiber that reclaim looks at next; fiber_mutex
+ * @hand_wait: who needs a stack, and all are being trimmed
+ * @shrink_cursor: the fiber that reclaim looks at next; a hint
  * @limit_next: when a limit is worth another pass, CLOCK_MONOTONIC; written without a lock
  * @domains_link: in the list of all domains; kf_trim_lock
  * @user: who pays; NULL for the privileged; immutable
@@ -496,6 +505,7 @@ struct kf_domain {
 	u32 nr_allocated;
 	u32 fibers_peak;
 	u64 pool_pages;
+	u32 hand_puts;
 	u64 pool_warm;
 	u64 pool_cold;
 	u64 pool_made;
@@ -556,6 +566,7 @@ struct kf_domain {
 	struct delayed_work age_work;
 	bool age_armed;
 	struct delayed_work pool_work;
+	wait_queue_head_t hand_wait;
 	u32 shrink_cursor;
 	u64 limit_next;
 	struct list_head domains_link;
@@ -624,7 +635,8 @@ struct kf_fiber *kf_fiber_find(struct kf_domain *d, u32 index);
 int kf_fibers_alloc(struct kf_domain *d, u32 stack_shift, u64 *names, u32 count);
 u32 kf_fibers_free(struct kf_domain *d, const u64 *names, u32 count);
 void kf_fiber_kill(struct kf_domain *d, u64 name);
-void kf_fiber_pool_trimmed_locked(struct kf_domain *d, struct kf_fiber *f);
+void kf_fiber_pool_take_locked(struct kf_domain *d, struct kf_fiber *f);
+void kf_fiber_pool_return_locked(struct kf_domain *d, struct kf_fiber *f);
 void kf_fibers_destroy(struct kf_domain *d);
 
 /* timer.c */
@@ -755,6 +767,8 @@ u64 kf_trim_domain(struct kf_domain *d);
 bool kf_trim_try(struct kf_domain *d, enum kf_trim_why why);
 bool kf_trim_limit(struct kf_domain *d);
 void kf_trim_grown(struct kf_domain *d);
+
+/* trim_pool.c */
 void kf_trim_pool(struct kf_domain *d);
 
 /* usage.c */

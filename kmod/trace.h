@@ -94,16 +94,20 @@ TRACE_DEFINE_ENUM(KF_TRIM_SHORT);
 TRACE_DEFINE_ENUM(KF_TRIM_POOL);
 TRACE_DEFINE_ENUM(KF_TRIM_LIMIT);
 
-/* A pass over the fibers of a domain, or as many of them as were asked for. */
+/*
+ * A pass over the fibers of a domain, or as many of them as were asked for. @unmaps: the most that
+ * it unmapped without letting fiber_mutex go.
+ */
 TRACE_EVENT(kfiber_stack_trim,
-	TP_PROTO(struct kf_domain *d, enum kf_trim_why why, u32 fibers, u64 pages),
-	TP_ARGS(d, why, fibers, pages),
+	TP_PROTO(struct kf_domain *d, enum kf_trim_why why, u32 fibers, u64 pages, u32 unmaps),
+	TP_ARGS(d, why, fibers, pages, unmaps),
 
 	TP_STRUCT__entry(
 		__field(u64,		pages)
 		__field(pid_t,		owner)
 		__field(u32,		why)
 		__field(u32,		fibers)
+		__field(u32,		unmaps)
 	),
 
 	TP_fast_assign(
@@ -111,9 +115,10 @@ TRACE_EVENT(kfiber_stack_trim,
 		__entry->why = why;
 		__entry->fibers = fibers;
 		__entry->pages = pages;
+		__entry->unmaps = unmaps;
 	),
 
-	TP_printk("owner=%d why=%s fibers=%u pages=%llu",
+	TP_printk("owner=%d why=%s fibers=%u pages=%llu unmaps=%u",
 		  __entry->owner,
 		  __print_symbolic(__entry->why,
 				   { KF_TRIM_ASKED, "ioctl" },
@@ -123,7 +128,7 @@ TRACE_EVENT(kfiber_stack_trim,
 				   { KF_TRIM_SHORT, "short" },
 				   { KF_TRIM_POOL, "pool" },
 				   { KF_TRIM_LIMIT, "limit" }),
-		  __entry->fibers, __entry->pages)
+		  __entry->fibers, __entry->pages, __entry->unmaps)
 );
 
 /* A fiber is to wait: what it wants is not there. @events: as poll() has them */

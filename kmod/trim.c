@@ -20,7 +20,7 @@
  * everybody who wakes leaves it to the one who publishes PARKED. Here that is the
  * module, and the rule is the same. The hold is a few microseconds long.
  *
- * A stack in the module's pool is nobody's as long as fiber_mutex is held. In those of
+ * Stacks in the module's pool are taken out of it meanwhile: trim_pool.c. In the pools of
  * processors, which are user space's, a stack is had by who clears POOLED in its word:
  *
  *   trims (here)                         spawns (userlib/src/fiber.c)
@@ -29,7 +29,12 @@
  *   0 -> POOLED       [kf_word_give]
  *
  * As it holds fiber_mutex, a trimmer has one such stack at a time in a domain, and ALLOC
- * and FREE, which clear the flag, never meet one that is taken.
+ * and FREE, which clear the flag, never meet one that is taken. selftests/models/kept.pml
+ * has it.
+ *
+ * To unmap is slow: other CPUs are interrupted. Who frees or makes fibers would wait for
+ * that with fiber_mutex, so a pass has it for some fibers at a time, and for fewer where
+ * there was something to unmap. Where it goes on is an index, and fibers never go.
  *
  * Who else touches the pages meanwhile? Another thread that writes below the
  * parked fiber's stack pointer: the fault is refused (kf_arena_fault). A device
@@ -51,9 +56,11 @@
 
 #include "chunk.h"
 #include "compat.h"
+#include "delay.h"
 #include "growth.h"
 #include "internal.h"
 #include "trace.h"
+#include "trim.h"
 #include "word.h"
 
 /*
@@ -64,11 +71,11 @@
 #define KF_TRIM_BATCH 64u
 #define KF_TRIM_STACKS 4u
 
+/* Likewise in reclaim, where what comes from the module's pool is unmapped before that. */
+#define KF_TRIM_TRY_BATCH 8u
+
 /* Pages that make room for a while where a limit is reached. */
 #define KF_TRIM_ENOUGH 256u
-
-/* How long pools may hold more than they may. */
-#define KF_POOL_DELAY_MS 100u
 
 /* Marks a stack in the pool as seen; no stack pointer is this. */
 #define KF_SEEN_POOLED (~0ull)
@@ -83,40 +90,6 @@ MODULE_PARM_DESC(trim_after_ms,
 
 static LIST_HEAD(kf_domains);
 static DEFINE_MUTEX(kf_trim_lock);
-
-/**
- * struct kf_trim - a pass over the fibers of a domain
- * @d: the domain
- * @mm: its memory, alive
- * @why: KF_TRIM_AGE: only what the previous pass has seen the same way
- * @later: out: another pass may find more
- * @held: out: a parked fiber was held, so that it did not seem to be parked
- * @fibers: out: how many were looked at
- * @pages: out: how many were freed
- */
-struct kf_trim {
-	struct kf_domain *d;
-	struct mm_struct *mm;
-	enum kf_trim_why why;
-	bool later;
-	bool held;
-	u32 fibers;
-	u64 pages;
-};
-
-/**
- * struct kf_trim_count - what is there in a slot
- * @end: where what is to be kept begins
- * @doomed: pages below @end
- * @kept: pages from there on
- * @pinned: somebody else has a reference to one below @end
- */
-struct kf_trim_count {
-	unsigned long end;
-	u32 doomed;
-	u32 kept;
-	bool pinned;
-};
 
 /* Context: page-table lock. */
 static int kf_trim_count_page(pte_t *pte, unsigned long addr, void *data)
@@ -136,16 +109,44 @@ static int kf_trim_count_page(pte_t *pte, unsigned long addr, void *data)
 	return 0;
 }
 
-static bool kf_trim_unmap(struct kf_domain *d, const struct kf_fiber *f, u32 first, u32 end)
+/**
+ * kf_trim_begin_locked() - fiber_mutex has been taken for some fibers
+ * @t: the pass
+ */
+void kf_trim_begin_locked(struct kf_trim *t)
 {
+	t->locked = true;
+	t->unmaps = 0;
+}
+
+/* It is let go. */
+void kf_trim_end_locked(struct kf_trim *t)
+{
+	t->locked = false;
+	t->most = max(t->most, t->unmaps);
+}
+
+/**
+ * kf_trim_unmap() - free the pages of a range of an arena
+ * @t: the pass
+ * @offset: where it begins, in the file
+ * @bytes: how long it is
+ *
+ * Context: mmap_lock; the stacks there are the caller's.
+ * Return: false if nothing was done, because a forked child has a copy.
+ */
+bool kf_trim_unmap(struct kf_trim *t, u64 offset, u64 bytes)
+{
+	struct kf_domain *d = t->d;
 	bool alone;
 
 	down_read(&d->zap_lock);
 	alone = !d->nr_forked;
 	if (alone)
-		unmap_mapping_range(&d->mapping, kf_slot_offset(f->stack_shift, f->slot) +
-				    ((u64)first << PAGE_SHIFT), (u64)(end - first) << PAGE_SHIFT, 1);
+		unmap_mapping_range(&d->mapping, offset, bytes, 1);
 	up_read(&d->zap_lock);
+	t->unmaps += t->locked;
+	t->later |= !alone;
 	return alone;
 }
 
@@ -165,33 +166,67 @@ static void kf_trim_account(struct kf_trim *t, struct kf_fiber *f, u32 pages, u3
 		kf_arena_uncharge(f, gone);
 }
 
+/**
+ * kf_trim_look() - count what is in a slot
+ * @t: the pass
+ * @f: the fiber
+ * @keep: the lowest page that is to stay
+ * @count: out
+ *
+ * Context: mmap_lock; the stack is the caller's.
+ * Return: false if it cannot be trimmed: it is not where it should be.
+ */
+bool kf_trim_look(struct kf_trim *t, struct kf_fiber *f, u32 keep, struct kf_trim_count *count)
+{
+	struct kf_domain *d = t->d;
+	unsigned long start = kf_slot_address(d, f);
+	unsigned long guard = (unsigned long)kf_guard(f->stack_shift, d->guard_bytes) << PAGE_SHIFT;
+
+	*count = (struct kf_trim_count){ .end = start + ((unsigned long)keep << PAGE_SHIFT) };
+	if (count->end <= start + guard || !kf_arena_maps(d, t->mm, f))
+		return false;
+	apply_to_existing_page_range(t->mm, start + guard, (1ul << f->stack_shift) - guard,
+				     kf_trim_count_page, count);
+	return true;
+}
+
+/**
+ * kf_trim_done() - note what became of a slot
+ * @t: the pass
+ * @f: the fiber
+ * @keep: the lowest page that was to stay
+ * @count: what there was
+ * @unmapped: what was below is gone
+ */
+void kf_trim_done(struct kf_trim *t, struct kf_fiber *f, u32 keep,
+		  const struct kf_trim_count *count, bool unmapped)
+{
+	u32 pages = atomic_read(&f->pages), freed = unmapped ? count->doomed : 0;
+
+	if (unmapped) {
+		WRITE_ONCE(f->history, kf_growth_history(f->history, pages));
+		WRITE_ONCE(f->low_page, keep);
+	}
+	kf_trim_account(t, f, pages, count->doomed + count->kept - freed, freed);
+}
+
 /*
  * Frees the pages of a slot below page @keep.
  * Context: mmap_lock; the stack is the caller's.
  */
 static void kf_trim_slot(struct kf_trim *t, struct kf_fiber *f, u32 keep)
 {
-	struct kf_domain *d = t->d;
-	unsigned long start = kf_slot_address(d, f);
-	u32 guard = kf_guard(f->stack_shift, d->guard_bytes);
-	struct kf_trim_count count = { .end = start + ((unsigned long)keep << PAGE_SHIFT) };
-	u32 pages = atomic_read(&f->pages), freed = 0;
+	u32 guard = kf_guard(f->stack_shift, t->d->guard_bytes);
+	struct kf_trim_count count;
+	bool unmapped = false;
 
-	if (keep <= guard || !kf_arena_maps(d, t->mm, f))
+	if (!kf_trim_look(t, f, keep, &count))
 		return;
-	apply_to_existing_page_range(t->mm, start + ((unsigned long)guard << PAGE_SHIFT),
-				     (1ul << f->stack_shift) - ((unsigned long)guard << PAGE_SHIFT),
-				     kf_trim_count_page, &count);
-	if (count.doomed && !count.pinned) {
-		if (kf_trim_unmap(d, f, guard, keep)) {
-			freed = count.doomed;
-			WRITE_ONCE(f->history, kf_growth_history(f->history, pages));
-			WRITE_ONCE(f->low_page, keep);
-		} else {
-			t->later = true;
-		}
-	}
-	kf_trim_account(t, f, pages, count.doomed + count.kept - freed, freed);
+	if (count.doomed && !count.pinned)
+		unmapped = kf_trim_unmap(t, kf_slot_offset(f->stack_shift, f->slot) +
+					 ((u64)guard << PAGE_SHIFT),
+					 (u64)(keep - guard) << PAGE_SHIFT);
+	kf_trim_done(t, f, keep, &count, unmapped);
 }
 
 /* The lowest page that a fiber needs whose stack pointer is @sp. */
@@ -222,6 +257,7 @@ static void kf_trim_kept_locked(struct kf_trim *t, struct kf_fiber *f)
 	if (!kf_word_take(&block->word))
 		return;
 	WRITE_ONCE(f->kept, true);
+	kf_delay_sleep(KF_DELAY_KEPT_TAKEN);
 	kf_trim_slot(t, f, kf_stack_pages(f->stack_shift));
 	WRITE_ONCE(f->kept, false);
 	kf_word_give(&block->word);
@@ -249,13 +285,6 @@ static void kf_trim_parked(struct kf_trim *t, struct kf_fiber *f)
 }
 
 /* Context: mmap_lock, fiber_mutex. */
-static void kf_trim_pooled_locked(struct kf_trim *t, struct kf_fiber *f)
-{
-	kf_trim_slot(t, f, kf_stack_pages(f->stack_shift));
-	kf_fiber_pool_trimmed_locked(t->d, f);
-}
-
-/* Context: mmap_lock, fiber_mutex. */
 static void kf_trim_fiber_locked(struct kf_trim *t, struct kf_fiber *f)
 {
 	if (!atomic_read(&f->pages))
@@ -263,13 +292,14 @@ static void kf_trim_fiber_locked(struct kf_trim *t, struct kf_fiber *f)
 	if (f->allocated) {
 		kf_trim_parked(t, f);
 		kf_trim_kept_locked(t, f);
-	} else if (kf_trim_is_aged(t, f, KF_SEEN_POOLED)) {
-		kf_trim_pooled_locked(t, f);
+	} else if (!f->in_hand && kf_trim_is_aged(t, f, KF_SEEN_POOLED)) {
+		kf_hand_take_locked(t, f);
 	}
 }
 
 /*
- * Fibers @first up to @end, or until @stacks have been trimmed.
+ * Fibers @first up to @end, or until @stacks have been trimmed; what is in the module's pool
+ * is taken in hand.
  * Context: mmap_lock, fiber_mutex. Return: where it stopped.
  */
 static u32 kf_trim_batch_locked(struct kf_trim *t, u32 first, u32 end, u32 stacks)
@@ -290,35 +320,69 @@ static u32 kf_trim_batch_locked(struct kf_trim *t, u32 first, u32 end, u32 stack
 	return i;
 }
 
-static void kf_trim_finish(struct kf_trim *t)
+/**
+ * kf_trim_begin() - begin a pass
+ * @t: the pass
+ * @d: a domain that is set up
+ * @why: what for
+ *
+ * Return: false if its memory is gone.
+ */
+bool kf_trim_begin(struct kf_trim *t, struct kf_domain *d, enum kf_trim_why why)
+{
+	*t = (struct kf_trim){ .d = d, .mm = d->mm, .why = why };
+	INIT_LIST_HEAD(&t->hand);
+	return mmget_not_zero(d->mm);
+}
+
+/* Ends it, and tells of it. */
+void kf_trim_finish(struct kf_trim *t)
 {
 	atomic64_add(t->pages, &t->d->stack_trimmed);
 	t->later |= kf_account_look(t->d);
 	if (t->held)
 		kf_deadlock_stir(t->d);
 	mmput_async(t->mm);
-	trace_kfiber_stack_trim(t->d, t->why, t->fibers, t->pages);
+	trace_kfiber_stack_trim(t->d, t->why, t->fibers, t->pages, t->most);
 }
 
-/* Context: may sleep. */
-static void kf_trim_all(struct kf_trim *t)
+/*
+ * Fibers from @first on. @end: out: how many there are.
+ * Context: mmap_lock. Return: where the next begins.
+ */
+static u32 kf_trim_some(struct kf_trim *t, u32 first, u32 *end)
 {
 	struct kf_domain *d = t->d;
+	u32 next;
+
+	mutex_lock(&d->fiber_mutex);
+	kf_trim_begin_locked(t);
+	*end = d->nr_fibers;
+	next = kf_trim_batch_locked(t, first, min(first + KF_TRIM_BATCH, *end), KF_TRIM_STACKS);
+	kf_trim_end_locked(t);
+	mutex_unlock(&d->fiber_mutex);
+	kf_hand_trim(t);
+	cond_resched();
+	return next;
+}
+
+/* Context: may sleep. Return: see kf_trim_domain(). */
+static u64 kf_trim_all(struct kf_domain *d, enum kf_trim_why why)
+{
+	struct kf_trim t;
 	u32 i = 0, nr;
 
-	if (!mmget_not_zero(d->mm))
-		return;
-	t->mm = d->mm;
+	if (!kf_trim_begin(&t, d, why))
+		return 0;
 	do {
-		mmap_read_lock(t->mm);
-		mutex_lock(&d->fiber_mutex);
-		nr = d->nr_fibers;
-		i = kf_trim_batch_locked(t, i, min(i + KF_TRIM_BATCH, nr), KF_TRIM_STACKS);
-		mutex_unlock(&d->fiber_mutex);
-		mmap_read_unlock(t->mm);
-		cond_resched();
+		mmap_read_lock(t.mm);
+		i = kf_trim_some(&t, i, &nr);
+		mmap_read_unlock(t.mm);
 	} while (i < nr);
-	kf_trim_finish(t);
+	kf_trim_finish(&t);
+	if (why == KF_TRIM_AGE && t.later)
+		kf_trim_grown(d);
+	return t.pages;
 }
 
 /**
@@ -330,10 +394,7 @@ static void kf_trim_all(struct kf_trim *t)
  */
 u64 kf_trim_domain(struct kf_domain *d)
 {
-	struct kf_trim t = { .d = d, .why = KF_TRIM_ASKED };
-
-	kf_trim_all(&t);
-	return t.pages;
+	return kf_trim_all(d, KF_TRIM_ASKED);
 }
 
 /* --- limits ----------------------------------------------------------------- */
@@ -342,17 +403,11 @@ u64 kf_trim_domain(struct kf_domain *d)
 static void kf_trim_enough(struct kf_trim *t)
 {
 	struct kf_domain *d = t->d;
-	u32 nr = READ_ONCE(d->nr_fibers);
+	u32 nr = READ_ONCE(d->nr_fibers), first;
 
 	while (t->fibers < nr && t->pages < KF_TRIM_ENOUGH) {
-		u32 first, end;
-
-		mutex_lock(&d->fiber_mutex);
-		first = d->shrink_cursor < d->nr_fibers ? d->shrink_cursor : 0;
-		end = min(first + KF_TRIM_BATCH, d->nr_fibers);
-		d->shrink_cursor = kf_trim_batch_locked(t, first, end, KF_TRIM_STACKS);
-		mutex_unlock(&d->fiber_mutex);
-		cond_resched();
+		first = READ_ONCE(d->shrink_cursor);
+		WRITE_ONCE(d->shrink_cursor, kf_trim_some(t, first < nr ? first : 0, &nr));
 	}
 }
 
@@ -368,12 +423,11 @@ static void kf_trim_enough(struct kf_trim *t)
  */
 bool kf_trim_limit(struct kf_domain *d)
 {
-	struct kf_trim t = { .d = d, .why = KF_TRIM_LIMIT };
 	u64 begin = ktime_get_ns(), end;
+	struct kf_trim t;
 
-	if (begin < READ_ONCE(d->limit_next) || !mmget_not_zero(d->mm))
+	if (begin < READ_ONCE(d->limit_next) || !kf_trim_begin(&t, d, KF_TRIM_LIMIT))
 		return false;
-	t.mm = d->mm;
 	kf_trim_enough(&t);
 	end = ktime_get_ns();
 	if (!t.pages)
@@ -384,7 +438,47 @@ bool kf_trim_limit(struct kf_domain *d)
 
 /* --- memory ----------------------------------------------------------------- */
 
-static void kf_trim_try_some(struct kf_trim *t, u32 nr);
+/*
+ * The next fibers, @nr at most. The locks may be held by the one that waits for memory, or by
+ * one who waits for reclaim: they are tried, and what was taken in hand goes back before they
+ * are let go.
+ * Return: false if they are not to be had.
+ */
+static bool kf_trim_try_batch(struct kf_trim *t, u32 nr)
+{
+	struct kf_domain *d = t->d;
+	u32 first, end;
+	bool held;
+
+	if (!mmap_read_trylock(t->mm))
+		return false;
+	held = mutex_trylock(&d->fiber_mutex);
+	if (held) {
+		kf_trim_begin_locked(t);
+		first = READ_ONCE(d->shrink_cursor);
+		first = first < d->nr_fibers ? first : 0;
+		end = min(first + min(nr, KF_TRIM_TRY_BATCH), d->nr_fibers);
+		WRITE_ONCE(d->shrink_cursor, kf_trim_batch_locked(t, first, end, KF_TRIM_STACKS));
+		kf_hand_trim_locked(t);
+		kf_trim_end_locked(t);
+		mutex_unlock(&d->fiber_mutex);
+	}
+	mmap_read_unlock(t->mm);
+	return held;
+}
+
+/* Looks at the next @nr fibers, or at each of them once. Return: false: nobody is there. */
+static bool kf_trim_try_some(struct kf_trim *t, struct kf_domain *d, enum kf_trim_why why,
+			     unsigned long nr)
+{
+	if (!kf_trim_begin(t, d, why))
+		return false;
+	nr = min_t(unsigned long, nr, READ_ONCE(d->nr_fibers));
+	while (t->fibers < nr && kf_trim_try_batch(t, nr - t->fibers))
+		cond_resched();
+	kf_trim_finish(t);
+	return true;
+}
 
 /**
  * kf_trim_try() - the same for a stack that is to grow where memory is short
@@ -396,10 +490,9 @@ static void kf_trim_try_some(struct kf_trim *t, u32 nr);
  */
 bool kf_trim_try(struct kf_domain *d, enum kf_trim_why why)
 {
-	struct kf_trim t = { .d = d, .why = why };
+	struct kf_trim t;
 
-	kf_trim_try_some(&t, U32_MAX / 2);
-	return t.pages;
+	return kf_trim_try_some(&t, d, why, ULONG_MAX) && t.pages;
 }
 
 /* --- age -------------------------------------------------------------------- */
@@ -407,13 +500,10 @@ bool kf_trim_try(struct kf_domain *d, enum kf_trim_why why)
 static void kf_trim_age_work(struct work_struct *work)
 {
 	struct kf_domain *d = container_of(to_delayed_work(work), struct kf_domain, age_work);
-	struct kf_trim t = { .d = d, .why = KF_TRIM_AGE };
 
 	/* Who grows a stack from here on arms again. */
 	xchg(&d->age_armed, false);
-	kf_trim_all(&t);
-	if (t.later)
-		kf_trim_grown(d);
+	kf_trim_all(d, KF_TRIM_AGE);
 }
 
 /**
@@ -431,76 +521,6 @@ void kf_trim_grown(struct kf_domain *d)
 	if (!after || READ_ONCE(d->age_armed) || xchg(&d->age_armed, true))
 		return;
 	queue_delayed_work(kf_workqueue, &d->age_work, msecs_to_jiffies(after));
-}
-
-/* --- too much in the pools -------------------------------------------------- */
-
-/* Of all warm stacks the largest, of those the one that was given back first. */
-static struct kf_fiber *kf_trim_coldest_locked(struct kf_domain *d)
-{
-	u32 i = KF_STACK_CLASSES;
-
-	while (i--)
-		if (!list_empty(&d->arenas[i].warm))
-			return list_last_entry(&d->arenas[i].warm, struct kf_fiber, pool_link);
-	return NULL;
-}
-
-/*
- * One that keeps its pages, because one is pinned, goes to the front of its list;
- * @most: no more are looked at than there can be, whatever they keep.
- * Context: mmap_lock, fiber_mutex.
- * Return: false when nothing is left to do.
- */
-static bool kf_trim_pool_batch_locked(struct kf_trim *t, u32 most)
-{
-	struct kf_domain *d = t->d;
-	u32 i;
-
-	for (i = 0; i < KF_TRIM_BATCH; i++) {
-		struct kf_fiber *f = kf_trim_coldest_locked(d);
-
-		/* "later": there is a forked child, and none can be trimmed. */
-		if (!f || d->pool_pages <= d->pool_pages_max || t->later || t->fibers >= most)
-			return false;
-		kf_trim_pooled_locked(t, f);
-		t->fibers++;
-	}
-	return true;
-}
-
-static void kf_trim_pool_work(struct work_struct *work)
-{
-	struct kf_domain *d = container_of(to_delayed_work(work), struct kf_domain, pool_work);
-	struct kf_trim t = { .d = d, .why = KF_TRIM_POOL };
-	u32 most = READ_ONCE(d->nr_fibers);
-	bool more;
-
-	if (!mmget_not_zero(d->mm))
-		return;
-	t.mm = d->mm;
-	do {
-		mmap_read_lock(t.mm);
-		mutex_lock(&d->fiber_mutex);
-		more = kf_trim_pool_batch_locked(&t, most);
-		mutex_unlock(&d->fiber_mutex);
-		mmap_read_unlock(t.mm);
-		cond_resched();
-	} while (more);
-	kf_trim_finish(&t);
-}
-
-/**
- * kf_trim_pool() - say that the pools hold more than they may
- * @d: the domain
- *
- * A burst of fibers that ends and comes again at once finds its stacks warm.
- *
- * Context: fiber_mutex; the domain is not being freed.
- */
-void kf_trim_pool(struct kf_domain *d)
-{
-	queue_delayed_work(kf_workqueue, &d->pool_work, msecs_to_jiffies(KF_POOL_DELAY_MS));
 }
 
 /* --- pressure --------------------------------------------------------------- */
@@ -522,29 +542,6 @@ static unsigned long kf_trim_shrink_count(struct shrinker *s, struct shrink_cont
 	return count ?: SHRINK_EMPTY;
 }
 
-/* Looks at the next @nr fibers; the locks may be held by the one that waits for memory. */
-static void kf_trim_try_some(struct kf_trim *t, u32 nr)
-{
-	struct kf_domain *d = t->d;
-	u32 first, end;
-
-	if (!mmget_not_zero(d->mm))
-		return;
-	t->mm = d->mm;
-	if (!mmap_read_trylock(t->mm))
-		goto out;
-	if (mutex_trylock(&d->fiber_mutex)) {
-		first = d->shrink_cursor < d->nr_fibers ? d->shrink_cursor : 0;
-		end = min(first + nr, d->nr_fibers);
-		kf_trim_batch_locked(t, first, end, U32_MAX);
-		d->shrink_cursor = end;
-		mutex_unlock(&d->fiber_mutex);
-	}
-	mmap_read_unlock(t->mm);
-out:
-	kf_trim_finish(t);
-}
-
 static unsigned long kf_trim_shrink_scan(struct shrinker *s, struct shrink_control *sc)
 {
 	unsigned long left = sc->nr_to_scan, freed = 0;
@@ -553,9 +550,10 @@ static unsigned long kf_trim_shrink_scan(struct shrinker *s, struct shrink_contr
 	if (!mutex_trylock(&kf_trim_lock))
 		return SHRINK_STOP;
 	list_for_each_entry(d, &kf_domains, domains_link) {
-		struct kf_trim t = { .d = d, .why = KF_TRIM_SHRINKER };
+		struct kf_trim t;
 
-		kf_trim_try_some(&t, min_t(unsigned long, left, U32_MAX / 2));
+		if (!kf_trim_try_some(&t, d, KF_TRIM_SHRINKER, left))
+			continue;
 		left -= t.fibers;
 		freed += t.pages;
 		if (!left)
@@ -600,7 +598,8 @@ void kf_trim_domain_init(struct kf_domain *d, struct inode *inode)
 	d->mapping.gfp_mask = inode->i_mapping->gfp_mask;
 	init_rwsem(&d->zap_lock);
 	INIT_DELAYED_WORK(&d->age_work, kf_trim_age_work);
-	INIT_DELAYED_WORK(&d->pool_work, kf_trim_pool_work);
+	kf_trim_pool_init(d);
+	init_waitqueue_head(&d->hand_wait);
 	mutex_lock(&kf_trim_lock);
 	list_add_tail(&d->domains_link, &kf_domains);
 	mutex_unlock(&kf_trim_lock);

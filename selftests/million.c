@@ -4,9 +4,9 @@
  * 5 KiB, of which 4 are the page of its stack.
  *
  * Counted by a memory cgroup, to which all of it is charged. With KFIBER_FIBERS there are
- * that many; a million want a machine of 8 GiB and some minutes:
+ * that many; a million want a machine of 8 GiB and a minute or some:
  *
- *	tools/vm --mem 8G --timeout 1800 -- env KFIBER_FIBERS=1000000 build/selftests/million
+ *	tools/vm --mem 8G --timeout 600 -- env KFIBER_FIBERS=1000000 build/selftests/million
  */
 #include <errno.h>
 #include <kfiber/kfiber.h>

@@ -37,7 +37,7 @@
 #include "state.h"
 
 #define US 1000ull
-#define SCENARIOS 18
+#define SCENARIOS 19
 /* The harness ends what takes longer; here the watchdog does, by progress. */
 #define NO_TIMEOUT 1000000
 
@@ -851,6 +851,88 @@ static int churn_main(void *arg)
 static void churn(void)
 {
 	run_domain(churn_main);
+}
+
+/*
+ * Stacks are trimmed in the pools, of processors and of the module, while others are taken
+ * from there: what a fiber has on its stack stays.
+ */
+enum { SPAWNERS = 4, ROUNDS_OF_SHORT = 20, SHORT_AT_ONCE = 6 };
+
+static atomic_bool trimming;
+
+static void *trim_always(void *arg)
+{
+	while (atomic_load(&trimming)) {
+		int64_t freed = kf_trim();
+
+		if (freed < 0)
+			broken("kf_trim: %s", strerror((int)-freed));
+	}
+	return NULL;
+}
+
+static void *uses_its_stack(void *arg)
+{
+	volatile unsigned char used[3 * 4096];
+	unsigned int with = (unsigned int)(uintptr_t)arg;
+
+	for (size_t i = 0; i < sizeof(used); i++)
+		used[i] = (unsigned char)(i + with);
+	kf_yield();
+	for (size_t i = 0; i < sizeof(used); i++)
+		if (used[i] != (unsigned char)(i + with))
+			broken("a stack lost what was written to it");
+	return arg;
+}
+
+static void *spawn_short_ones(void *arg)
+{
+	struct task *t = arg;
+	unsigned int i, round;
+
+	for (round = 0; round < ROUNDS_OF_SHORT; round++) {
+		kf_fiber_t fibers[SHORT_AT_ONCE];
+		unsigned int n = 1 + pick(&t->random, SHORT_AT_ONCE);
+
+		for (i = 0; i < n; i++) {
+			uintptr_t with = pick(&t->random, 256);
+			int err = kf_spawn(&fibers[i], NULL, uses_its_stack, (void *)with);
+
+			if (err)
+				broken("kf_spawn: %s", strerror(-err));
+		}
+		for (i = 0; i < n; i++)
+			if (kf_join(fibers[i], NULL))
+				broken("a short fiber cannot be joined");
+		atomic_fetch_add(&progress, 1);
+	}
+	return NULL;
+}
+
+static int pools_main(void *arg)
+{
+	pthread_t thread;
+
+	atomic_store(&trimming, true);
+	thread = start_thread(trim_always, NULL);
+	spawn_all(0, SPAWNERS, spawn_short_ones);
+	join_all(0, SPAWNERS);
+	atomic_store(&trimming, false);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+/* With small pools, so that stacks come from the module and go there. */
+static void pools(void)
+{
+	struct kf_config config = {
+		.size = sizeof(config), .processors = processors, .pool_stacks = 4,
+	};
+	int err = kf_run(&config, pools_main, NULL);
+
+	if (err)
+		broken("kf_run: %d", err);
 }
 
 /* --- fork ------------------------------------------------------------------ */
@@ -1679,6 +1761,7 @@ SCENARIO(sleeps);
 SCENARIO(blocking);
 SCENARIO(steal);
 SCENARIO(churn);
+SCENARIO(pools);
 SCENARIO(forks);
 SCENARIO(deaths);
 SCENARIO(signals);

@@ -44,6 +44,7 @@ KF_DELAY_POINT(SPAWN)			/* ACTIVE; not queued */
 KF_DELAY_POINT(DEAD)			/* DEAD; joiner not told */
 KF_DELAY_POINT(CLAIM)			/* joiner read; not moved */
 KF_DELAY_POINT(RECYCLE)			/* DEAD and joined; not FREE */
+KF_DELAY_POINT(POOL_CLAIM)		/* POOLED was read; not cleared */
 
 /* wait.c */
 KF_DELAY_POINT(AWAIT_OVER)		/* its wait was given up; still WAITS */

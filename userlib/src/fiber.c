@@ -84,6 +84,7 @@ static bool kf_pool_claim(struct kfiber_fiber_block *f)
 {
 	uint64_t word = atomic_load_explicit(kf_atomic64(&f->word), memory_order_relaxed);
 
+	kf_delay(KF_DELAY_POOL_CLAIM);
 	return word & KFIBER_POOLED &&
 	       atomic_compare_exchange_strong_explicit(kf_atomic64(&f->word), &word,
 						       word & ~KFIBER_POOLED,
