@@ -10,6 +10,7 @@
 #include <linux/types.h>
 
 #include "internal.h"
+#include "priority.h"
 #include "queue.h"
 
 /* Who is to have an idle processor. */
@@ -18,14 +19,15 @@ enum kf_turn {
 	KF_TURN_WAITER,
 	KF_TURN_SPARE,
 	KF_TURN_PREEMPTED,
+	KF_TURN_BEHIND,
 };
 
-/* Is there anything for a spare to do? A few cache lines for each processor. */
-static inline bool kf_visible_locked(struct kf_domain *d)
+/* Is there anything for a spare to do, but in the background? A few cache lines each. */
+static inline bool kf_queued_locked(struct kf_domain *d)
 {
 	u32 i;
 
-	if (d->nr_global)
+	if (d->nr_front || d->nr_global)
 		return true;
 	for (i = 0; i < d->nr_looked; i++) {
 		struct kf_processor *p = &d->processors[i];
@@ -38,6 +40,12 @@ static inline bool kf_visible_locked(struct kf_domain *d)
 	return false;
 }
 
+/* Is there anything at all? */
+static inline bool kf_visible_locked(struct kf_domain *d)
+{
+	return d->nr_back || kf_queued_locked(d);
+}
+
 /* Does any worker want to go on with its fiber? */
 static inline bool kf_any_waits_locked(const struct kf_domain *d)
 {
@@ -47,23 +55,28 @@ static inline bool kf_any_waits_locked(const struct kf_domain *d)
 /*
  * Waiters and spares take turns, so that neither blocked fibers that are back
  * nor queued ones are held up by the others; the preempted come when there is
- * neither, or they have waited for long. @kicked: user space says that there is
- * work.
+ * neither, or they have waited for long; and after all these what is in the
+ * background. @kicked: user space says that there is work.
  */
 static inline enum kf_turn kf_turn_locked(struct kf_domain *d, bool kicked)
 {
+	bool able = d->nr_spares && !d->nr_searching;
 	bool spare;
 
-	if (!d->nr_idle || !(kf_any_waits_locked(d) || d->nr_spares))
+	if (!d->nr_idle || !(kf_any_waits_locked(d) || d->nr_behind || d->nr_spares))
 		return KF_TURN_NOBODY;
 	if (d->nr_preempted && d->preempted_turn)
 		return KF_TURN_PREEMPTED;
-	spare = d->nr_spares && !d->nr_searching && (kicked || kf_visible_locked(d));
+	spare = able && (kicked || kf_queued_locked(d));
 	if (d->nr_waiters && (d->waiters_turn || !spare))
 		return KF_TURN_WAITER;
 	if (spare)
 		return KF_TURN_SPARE;
-	return d->nr_preempted ? KF_TURN_PREEMPTED : KF_TURN_NOBODY;
+	if (d->nr_preempted)
+		return KF_TURN_PREEMPTED;
+	if (d->nr_behind)
+		return KF_TURN_BEHIND;
+	return able && d->nr_back ? KF_TURN_SPARE : KF_TURN_NOBODY;
 }
 
 /* An idle processor for a worker: its last one if it can be. */
@@ -101,16 +114,18 @@ static inline bool kf_may_search_locked(const struct kf_domain *d)
 	return d->nr_searching < d->nr_used / 2;
 }
 
-/* Does anybody want a processor but who has it? */
+/* Does anybody want a processor but who has it, and need not wait until it is idle? */
 static inline bool kf_is_awaited_locked(const struct kf_domain *d, const struct kf_processor *p)
 {
-	return kf_any_waits_locked(d) || d->nr_global || kf_queue_has_work(p->block);
+	return kf_any_waits_locked(d) || d->nr_front || d->nr_global ||
+	       kf_queue_has_work(p->block);
 }
 
 /* Is anybody to look in the place of one who has stopped searching? */
 static inline bool kf_needs_searcher_locked(const struct kf_domain *d)
 {
-	return d->nr_idle && !d->nr_searching && (d->nr_spares || kf_any_waits_locked(d));
+	return d->nr_idle && !d->nr_searching &&
+	       (d->nr_spares || d->nr_behind || kf_any_waits_locked(d));
 }
 
 /*
@@ -119,7 +134,8 @@ static inline bool kf_needs_searcher_locked(const struct kf_domain *d)
  */
 static inline bool kf_is_wanted_locked(const struct kf_domain *d, const struct kf_processor *p)
 {
-	return kf_is_awaited_locked(d, p) || d->nr_idle < d->nr_used + d->nr_leaving;
+	return kf_is_awaited_locked(d, p) || kf_back_waits_locked(d) ||
+	       d->nr_idle < d->nr_used + d->nr_leaving;
 }
 
 /* Is it out of use, and to be left by whoever holds it? */
@@ -150,7 +166,8 @@ static inline u32 kf_elsewhere_locked(const struct kf_domain *d)
 {
 	u32 busy = d->nr_used + d->nr_leaving - d->nr_idle;
 
-	return d->nr_workers - busy - d->nr_spares - d->nr_waiters - d->nr_preempted - d->nr_pinned;
+	return d->nr_workers - busy - d->nr_spares - d->nr_waiters - d->nr_preempted -
+	       d->nr_behind - d->nr_pinned;
 }
 
 /* Has it been told that all sleep, and has no fiber run since? */

@@ -100,6 +100,66 @@ static void balance_preempted_come_last(struct kunit *test)
 	}
 }
 
+/* The background comes after the preempted; what is interactive is work as any other. */
+static const struct {
+	const char *what;
+	u32 preempted, behind, spares, searching, front, back;
+	enum kf_turn turn;
+} balance_apart[] = {
+	{ "behind, alone", 0, 1, 0, 0, 0, 0, KF_TURN_BEHIND },
+	{ "behind one that was preempted", 1, 1, 0, 0, 0, 0, KF_TURN_PREEMPTED },
+	{ "behind, and a spare with work", 0, 1, 1, 0, 1, 0, KF_TURN_SPARE },
+	{ "behind, and a fiber in the back", 0, 1, 1, 0, 0, 1, KF_TURN_BEHIND },
+	{ "a fiber in the back, and a spare", 0, 0, 1, 0, 0, 1, KF_TURN_SPARE },
+	{ "it waits for the preempted", 1, 0, 1, 0, 0, 1, KF_TURN_PREEMPTED },
+	{ "somebody searching will find it", 0, 0, 1, 1, 0, 1, KF_TURN_NOBODY },
+	{ "an interactive one goes before", 1, 1, 1, 0, 1, 1, KF_TURN_SPARE },
+};
+
+static void balance_background_is_last(struct kunit *test)
+{
+	struct balance *b = test->priv;
+	size_t i;
+
+	b->d->nr_idle = 1;
+	for (i = 0; i < ARRAY_SIZE(balance_apart); i++) {
+		b->d->nr_preempted = balance_apart[i].preempted;
+		b->d->nr_behind = balance_apart[i].behind;
+		b->d->nr_spares = balance_apart[i].spares;
+		b->d->nr_searching = balance_apart[i].searching;
+		b->d->nr_front = balance_apart[i].front;
+		b->d->nr_back = balance_apart[i].back;
+		KUNIT_EXPECT_EQ_MSG(test, kf_turn_locked(b->d, false), balance_apart[i].turn,
+				    "%s", balance_apart[i].what);
+	}
+}
+
+/* Others are let in once after so many in a row, and no fewer. */
+static void balance_front_is_bounded(struct kunit *test)
+{
+	u32 i, run = 0;
+
+	for (i = 0; i < KF_FRONT_RUN; i++)
+		KUNIT_EXPECT_TRUE(test, kf_front_goes(&run, true, true));
+	KUNIT_EXPECT_FALSE(test, kf_front_goes(&run, true, true));
+	KUNIT_EXPECT_TRUE(test, kf_front_goes(&run, true, true));
+	KUNIT_EXPECT_FALSE(test, kf_front_goes(&run, false, true));
+	for (i = 0; i < 2 * KF_FRONT_RUN; i++)
+		KUNIT_EXPECT_TRUE(test, kf_front_goes(&run, true, false));
+	KUNIT_EXPECT_FALSE(test, kf_front_goes(&run, true, true));
+}
+
+static void balance_slices_by_priority(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, kf_allowed_ns(0, false, 8), 8);
+	KUNIT_EXPECT_EQ(test, kf_allowed_ns(0, true, 8), 0);
+	KUNIT_EXPECT_EQ(test, kf_allowed_ns(KFIBER_INTERACTIVE, true, 8), 8);
+	KUNIT_EXPECT_EQ(test, kf_allowed_ns(KFIBER_BACKGROUND, false, 8), 0);
+	KUNIT_EXPECT_EQ(test, kf_word_priority(KFIBER_ACTIVE | KFIBER_PINNED), 0);
+	KUNIT_EXPECT_EQ(test, kf_word_priority(KFIBER_INTERACTIVE | KFIBER_BACKGROUND),
+			KFIBER_INTERACTIVE);
+}
+
 static void balance_sees_each_queue(struct kunit *test)
 {
 	struct balance *b = test->priv;
@@ -273,6 +333,9 @@ static void balance_is_quiet(struct kunit *test)
 static struct kunit_case balance_cases[] = {
 	KUNIT_CASE(balance_takes_turns),
 	KUNIT_CASE(balance_preempted_come_last),
+	KUNIT_CASE(balance_background_is_last),
+	KUNIT_CASE(balance_front_is_bounded),
+	KUNIT_CASE(balance_slices_by_priority),
 	KUNIT_CASE(balance_sees_each_queue),
 	KUNIT_CASE(balance_leaves_next_to_a_watcher),
 	KUNIT_CASE(balance_prefers_the_last_processor),

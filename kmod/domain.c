@@ -83,7 +83,9 @@ struct kf_domain *kf_domain_create(struct inode *inode)
 	INIT_LIST_HEAD(&d->idle);
 	INIT_LIST_HEAD(&d->spares);
 	INIT_LIST_HEAD(&d->waiters);
+	INIT_LIST_HEAD(&d->waiters_front);
 	INIT_LIST_HEAD(&d->preempted);
+	INIT_LIST_HEAD(&d->behind);
 	INIT_LIST_HEAD(&d->pinned);
 	init_waitqueue_head(&d->aside);
 	kf_preempt_init(d);
@@ -206,7 +208,7 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	args->idle = d->nr_idle;
 	args->global = d->nr_global;
 	args->waiters = d->nr_waiters;
-	args->preempted = d->nr_preempted;
+	args->preempted = d->nr_preempted + d->nr_behind;
 	args->pinned = d->nr_pinned;
 	args->blocked = kf_elsewhere_locked(d);
 	raw_spin_unlock_irq(&d->lock);

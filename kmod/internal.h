@@ -30,8 +30,8 @@
  *
  * What can be computed or decided without taking a lock is in headers, inline,
  * with a KUnit test beside each: word.h, ring.h, queue.h, balance.h, deadline.h,
- * limits.h, slice.h, chunk.h, map.h, growth.h, ready.h, interrupt.h, latency.h. fault.h is
- * what mappings have in common.
+ * limits.h, slice.h, chunk.h, map.h, growth.h, ready.h, interrupt.h, latency.h, priority.h.
+ * fault.h is what mappings have in common.
  *
  * Lock order, outermost first. Locks in one line are never held together.
  *
@@ -106,9 +106,8 @@ struct kf_user;
  * @pool_link: in the pool of its class while it is not allocated; domain.fiber_mutex. Or
  *	in the hand of one who trims: his
  * @pooled: pages that it counts for in domain.pool_pages; likewise
- * @queue_next: next in the global queue; domain.lock
- * @queue_name: the name that is in the global queue, 0 if it is not there;
- *	domain.lock
+ * @queue_next: next in the same one of the domain's queues; domain.lock
+ * @queue_name: the name that is in one of them, 0 if it is in none; domain.lock
  * @pages: how many pages its stack has
  * @low_page: the lowest of them; a hint for growth, written without a lock
  * @history: how deep earlier owners of the stack went, in pages, fading; a hint
@@ -174,6 +173,16 @@ struct kf_fiber_chunk {
 };
 
 /**
+ * struct kf_fifo - fibers in the order they came in; domain.lock
+ * @head: linked by queue_next; NULL if empty
+ * @tail: the last one
+ */
+struct kf_fifo {
+	struct kf_fiber *head;
+	struct kf_fiber *tail;
+};
+
+/**
  * struct kf_arena - the stacks of one class
  * @slots: fiber by slot number; read under RCU in page faults
  * @warm: fibers of this class that user space gave back with memory in their
@@ -204,6 +213,7 @@ struct kf_arena {
  * @slice: who runs on it, since when; domain.lock, as the next two
  * @local_age: how long the first in its ring waits
  * @inbox_age: likewise, in its inbox
+ * @front_run: interactive fibers that it was given in a row
  * @idle_link: in domain.idle when nobody holds it and it is in use; domain.lock
  * @drain: out of use, how many more fibers are taken from its queues; domain.lock
  */
@@ -216,6 +226,7 @@ struct kf_processor {
 	struct kf_slice slice;
 	struct kf_queue_age local_age;
 	struct kf_queue_age inbox_age;
+	u32 front_run;
 	struct list_head idle_link;
 	u32 drain;
 };
@@ -236,6 +247,7 @@ enum kf_sleep {
 	KF_SPARE,	/* a processor with something to run */
 	KF_WAITER,	/* a processor to go on with its fiber */
 	KF_PREEMPTED,	/* the same, after others */
+	KF_BEHIND,	/* the same, after all others: its fiber is in the background */
 	KF_PINNED,	/* its one fiber to be runnable */
 };
 
@@ -253,7 +265,7 @@ enum kf_sleep {
  *	without the lock
  * @last: the processor it had before; a preference, domain.lock
  * @sleep: which list it is in; domain.lock
- * @link: in domain.spares, waiters, preempted or pinned; domain.lock
+ * @link: in domain.spares, waiters, waiters_front, preempted, behind or pinned; domain.lock
  * @only: in NEXT, the one fiber it may run; domain.lock
  * @looks: in NEXT, it wants to know of a deadlock; only this thread
  * @may_end: in NEXT, its thread may be told to end; domain.lock
@@ -382,10 +394,13 @@ enum kf_trim_why {
  * @idle: processors nobody holds, last used first
  * @spares: workers to be woken, last asleep first
  * @waiters: workers that want to go on, first come first
+ * @waiters_front: of these, those whose fibers are interactive
  * @preempted: likewise, when others have had their turn
+ * @behind: likewise, whose fibers are in the background: when there is nobody else
  * @pinned: workers that sleep until their one fiber is runnable
- * @global_head: the global queue
- * @global_tail: its end
+ * @global: the global queue
+ * @front: interactive fibers
+ * @back: those in the background
  * @nr_used: processors in use, those with lower indexes; mirrored in @block, also read
  *	without the lock
  * @nr_leaving: others that are held still
@@ -393,10 +408,13 @@ enum kf_trim_why {
  *	also read without the lock
  * @nr_idle: length of @idle; mirrored in @block, as the next five are
  * @nr_spares: length of @spares
- * @nr_waiters: length of @waiters
+ * @nr_waiters: length of @waiters and @waiters_front
  * @nr_preempted: length of @preempted; not mirrored
  * @nr_pinned: length of @pinned; not mirrored
+ * @nr_behind: length of @behind; not mirrored
  * @nr_global: length of the global queue
+ * @nr_front: length of @front; mirrored
+ * @nr_back: length of @back; not mirrored
  * @nr_searching: workers that look for work: they will see what is queued, so
  *	nobody else is woken
  * @nr_watching: spares that wake up by themselves to look at "next" again
@@ -411,6 +429,7 @@ enum kf_trim_why {
  * @quiet_switches: all that processors had counted when that was last told
  * @waiters_turn: who is next when both a waiter and a spare could go on
  * @preempted_turn: the first in @preempted has waited for long
+ * @front_run: waiters that were interactive in a row
  * @tick_armed: @tick will look again
  * @quiet_looks: in a row, at which @tick found nobody
  * @ticking: and whoever queues something need not call; mirrored in @block
@@ -419,6 +438,10 @@ enum kf_trim_why {
  * @resumed: workers taken from there
  * @global_age: likewise, in the global queue
  * @global_taken: times that something was taken from it
+ * @back_age: how long the first in @back waits
+ * @back_taken: times that something was taken from it
+ * @behind_age: likewise, in @behind
+ * @behind_taken: workers taken from there
  * @tick: looks for who has had its slice
  * @shutdown: it has ended; also read without the lock
  * @handovers: see struct kfiber_stats
@@ -515,10 +538,13 @@ struct kf_domain {
 	struct list_head idle;
 	struct list_head spares;
 	struct list_head waiters;
+	struct list_head waiters_front;
 	struct list_head preempted;
+	struct list_head behind;
 	struct list_head pinned;
-	struct kf_fiber *global_head;
-	struct kf_fiber *global_tail;
+	struct kf_fifo global;
+	struct kf_fifo front;
+	struct kf_fifo back;
 	u32 nr_used;
 	u32 nr_leaving;
 	u32 nr_looked;
@@ -527,7 +553,10 @@ struct kf_domain {
 	u32 nr_waiters;
 	u32 nr_preempted;
 	u32 nr_pinned;
+	u32 nr_behind;
 	u32 nr_global;
+	u32 nr_front;
+	u32 nr_back;
 	u32 nr_searching;
 	u32 nr_watching;
 	u32 nr_workers;
@@ -540,6 +569,7 @@ struct kf_domain {
 	u64 quiet_switches;
 	bool waiters_turn;
 	bool preempted_turn;
+	u32 front_run;
 	bool tick_armed;
 	bool ticking;
 	u32 quiet_looks;
@@ -548,6 +578,10 @@ struct kf_domain {
 	u64 resumed;
 	struct kf_queue_age global_age;
 	u64 global_taken;
+	struct kf_queue_age back_age;
+	u64 back_taken;
+	struct kf_queue_age behind_age;
+	u64 behind_taken;
 	struct hrtimer tick;
 	bool shutdown;
 	u64 handovers;
@@ -656,6 +690,7 @@ void kf_publish_locked(struct kf_domain *d);
 void kf_assign_locked(struct kf_processor *p, struct kf_worker *w);
 void kf_unassign_locked(struct kf_worker *w);
 void kf_unlist_locked(struct kf_worker *w);
+void kf_wait_locked(struct kf_worker *w, enum kf_sleep sleep);
 int kf_sched_setup(struct kf_domain *d);
 void kf_sched_destroy(struct kf_domain *d);
 u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p);

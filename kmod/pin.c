@@ -48,16 +48,6 @@
 #include "internal.h"
 #include "word.h"
 
-static void kf_pin_wait_locked(struct kf_worker *w)
-{
-	struct kf_domain *d = w->domain;
-
-	w->sleep = KF_WAITER;
-	list_add_tail(&w->link, &d->waiters);
-	d->nr_waiters++;
-	kf_tick_start_locked(d);
-}
-
 /* Its fiber is runnable. Return: whether it got a processor; else it is a waiter. */
 static bool kf_pin_resume_locked(struct kf_worker *w)
 {
@@ -68,7 +58,7 @@ static bool kf_pin_resume_locked(struct kf_worker *w)
 		kf_assign_locked(p, w);
 		d->returns++;
 	} else {
-		kf_pin_wait_locked(w);
+		kf_wait_locked(w, KF_WAITER);
 	}
 	return p;
 }
@@ -108,8 +98,8 @@ static void kf_pin_sleep_locked(struct kf_worker *w, struct kf_fiber *f, bool yi
 	if (yields) {
 		/* It will find that, should a signal end its wait. */
 		f->pinned_ready = w->only;
+		kf_wait_locked(w, KF_WAITER);
 		d->waiters_turn = false;
-		kf_pin_wait_locked(w);
 	} else if (f->pinned_ready == w->only) {
 		kf_pin_resume_locked(w);
 	} else {

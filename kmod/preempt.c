@@ -29,7 +29,9 @@
  *
  * - workers that are back from blocking (WAITER) and fibers in queues: in turn;
  * - workers that were preempted. They have had a slice; if they came before, or in
- *   turn with, fibers that are short, most of the time would be theirs.
+ *   turn with, fibers that are short, most of the time would be theirs;
+ * - the background, see Documentation/priorities.rst: when there is nobody else, or it
+ *   has waited for ten slices.
  *
  * Fibers that come and go could keep others waiting that the usual order takes
  * late: those in the inbox, in the global queue, behind a "next" to and fro,
@@ -81,6 +83,7 @@
 #include "balance.h"
 #include "delay.h"
 #include "internal.h"
+#include "priority.h"
 #include "queue.h"
 #include "slice.h"
 
@@ -133,8 +136,41 @@ static void kf_offer_locked(struct kf_domain *d, struct kf_processor *p, bool di
 				    READ_ONCE(b->local_head), dispatched, now, d->slice_ns);
 	offer |= kf_queue_waits_long(&p->inbox_age, kf_ring_empty(&inbox),
 				     READ_ONCE(b->inbox_head), dispatched, now, d->slice_ns);
-	if (offer)
+	/* Who is interactive goes before these too. */
+	if (offer && !d->nr_front)
 		WRITE_ONCE(b->offer, KFIBER_OFFER_OWN);
+}
+
+/*
+ * The first one in the background that has waited for long is from here on as any other
+ * that waits. Who computes all the time dispatches nothing, and is nobody's turn: so
+ * this does not depend on dispatches. Return: whether there was one.
+ */
+static bool kf_age_back_locked(struct kf_domain *d, u64 now)
+{
+	u64 bound = d->slice_ns * KF_BACK_SLICES;
+	bool aged = false;
+	struct kf_worker *w;
+	struct kf_fiber *f;
+
+	if (kf_queue_waits_long(&d->back_age, !d->nr_back, d->back_taken, true, now, bound)) {
+		f = d->back.head;
+		kf_global_push_locked(d, f, kf_back_pop_locked(d));
+		aged = true;
+	}
+	if (kf_queue_waits_long(&d->behind_age, !d->nr_behind, d->behind_taken, true, now, bound)) {
+		w = list_first_entry(&d->behind, struct kf_worker, link);
+		d->nr_behind--;
+		d->nr_waiters++;
+		d->behind_taken++;
+		w->sleep = KF_WAITER;
+		list_move_tail(&w->link, &d->waiters);
+		d->waiters_turn = true;
+		aged = true;
+	}
+	if (aged)
+		kf_publish_locked(d);
+	return aged;
 }
 
 /* Those of the whole domain: all processors are to think of them, one will have them. */
@@ -143,8 +179,9 @@ static void kf_offer_all_locked(struct kf_domain *d, const struct kf_tick_look *
 	bool offer;
 	u32 i;
 
-	offer = kf_queue_waits_long(&d->global_age, !d->nr_global, d->global_taken,
-				    look->dispatched, look->now, d->slice_ns);
+	offer = kf_age_back_locked(d, look->now);
+	offer |= kf_queue_waits_long(&d->global_age, !d->nr_global, d->global_taken,
+				     look->dispatched, look->now, d->slice_ns);
 	if (kf_queue_waits_long(&d->waiters_age, !d->nr_waiters, d->returns, look->dispatched,
 				look->now, d->slice_ns)) {
 		d->waiters_turn = true;
@@ -174,6 +211,11 @@ struct kf_worker *kf_preempt_tell_locked(struct kf_worker *w, u64 dispatches)
 	return atomic_xchg(&w->work_queued, 1) ? NULL : w;
 }
 
+static u64 kf_allowed_ns_locked(const struct kf_domain *d, const struct kf_worker *w)
+{
+	return kf_allowed_ns(kf_worker_priority(w), kf_front_waits_locked(d), d->slice_ns);
+}
+
 /* Return: the worker that is to be told that it has had its slice, or NULL. */
 static struct kf_worker *kf_tick_processor_locked(struct kf_domain *d, struct kf_processor *p,
 						  struct kf_tick_look *look)
@@ -182,13 +224,15 @@ static struct kf_worker *kf_tick_processor_locked(struct kf_domain *d, struct kf
 	bool dispatched = dispatches != p->slice.dispatches;
 	struct kf_worker *w = p->worker;
 	enum kf_look found;
+	bool waits;
 
 	if (!w)
 		return NULL;
 	look->dispatched |= dispatched;
 	kf_offer_locked(d, p, dispatched, look->now);
-	found = kf_slice_look(&p->slice, w, dispatches, kf_is_awaited_locked(d, p), look->now,
-			      d->slice_ns);
+	waits = kf_is_awaited_locked(d, p);
+	found = kf_slice_look(&p->slice, w, dispatches, waits, look->now,
+			      waits ? kf_allowed_ns_locked(d, w) : d->slice_ns);
 	look->busy |= found != KF_LOOK_QUIET;
 	if (found != KF_LOOK_OVER)
 		return NULL;
@@ -218,7 +262,7 @@ static bool kf_tick_again(struct kf_domain *d, const struct kf_tick_look *look)
 
 	raw_spin_lock_irqsave(&d->lock, flags);
 	kf_offer_all_locked(d, look);
-	d->quiet_looks = look->busy ? 0 : d->quiet_looks + 1;
+	d->quiet_looks = look->busy || kf_back_waits_locked(d) ? 0 : d->quiet_looks + 1;
 	ticking = d->quiet_looks < KF_LOOKS_PER_SLICE;
 	again = !d->shutdown && (ticking || d->ticking);
 	if (d->ticking != ticking)

@@ -5,11 +5,13 @@
  *
  * A worker in NEXT looks (kf_sched_find) in
  *
+ *	the front		interactive fibers; but not always, see priority.h
  *	its inbox		timers and late wake-ups, so that they are not
  *				behind fibers that queue each other
  *	the global queue	which belongs to nobody who would look there
  *	its "next", its ring	left over, or put there while it looked
  *	others' rings, inboxes	but not their "next", see sched.c
+ *	the back		fibers in the background
  */
 #ifndef KF_QUEUE_H
 #define KF_QUEUE_H
@@ -111,32 +113,77 @@ static inline void kf_watch_move_on(struct kf_domain *d, struct kf_processor *p,
 	}
 }
 
-static inline void kf_global_push_locked(struct kf_domain *d, struct kf_fiber *f, u64 name)
+/* Return: false if it is in one of the domain's queues already: it stays there. */
+static inline bool kf_fifo_push_locked(struct kf_fifo *q, struct kf_fiber *f, u64 name)
 {
 	if (f->queue_name)
-		return;
+		return false;
 	f->queue_name = name;
 	f->queue_next = NULL;
-	if (d->global_head)
-		d->global_tail->queue_next = f;
+	if (q->head)
+		q->tail->queue_next = f;
 	else
-		d->global_head = f;
-	d->global_tail = f;
-	d->nr_global++;
+		q->head = f;
+	q->tail = f;
+	return true;
 }
 
-static inline u64 kf_global_pop_locked(struct kf_domain *d)
+/* Return: a fiber's name, or 0. */
+static inline u64 kf_fifo_pop_locked(struct kf_fifo *q)
 {
-	struct kf_fiber *f = d->global_head;
+	struct kf_fiber *f = q->head;
 	u64 name;
 
 	if (!f)
 		return 0;
-	d->global_head = f->queue_next;
+	q->head = f->queue_next;
 	name = f->queue_name;
 	f->queue_name = 0;
-	d->nr_global--;
-	d->global_taken++;
+	return name;
+}
+
+static inline void kf_global_push_locked(struct kf_domain *d, struct kf_fiber *f, u64 name)
+{
+	d->nr_global += kf_fifo_push_locked(&d->global, f, name);
+}
+
+static inline u64 kf_global_pop_locked(struct kf_domain *d)
+{
+	u64 name = kf_fifo_pop_locked(&d->global);
+
+	if (name) {
+		d->nr_global--;
+		d->global_taken++;
+	}
+	return name;
+}
+
+/* The front and the back have no place in a ring: there they would be as all others. */
+static inline void kf_apart_push_locked(struct kf_domain *d, struct kf_fiber *f, u64 name,
+					u64 priority)
+{
+	if (priority & KFIBER_INTERACTIVE)
+		d->nr_front += kf_fifo_push_locked(&d->front, f, name);
+	else
+		d->nr_back += kf_fifo_push_locked(&d->back, f, name);
+}
+
+static inline u64 kf_front_pop_locked(struct kf_domain *d)
+{
+	u64 name = kf_fifo_pop_locked(&d->front);
+
+	d->nr_front -= !!name;
+	return name;
+}
+
+static inline u64 kf_back_pop_locked(struct kf_domain *d)
+{
+	u64 name = kf_fifo_pop_locked(&d->back);
+
+	if (name) {
+		d->nr_back--;
+		d->back_taken++;
+	}
 	return name;
 }
 
@@ -147,8 +194,8 @@ static inline u64 kf_global_take_locked(struct kf_domain *d, struct kf_processor
 	u64 name = kf_global_pop_locked(d);
 	u32 n = min(d->nr_global / d->nr_used, KFIBER_LOCAL_SLOTS / 2);
 
-	while (n-- && d->global_head) {
-		if (!kf_ring_push(&local, d->global_head->queue_name))
+	while (n-- && d->global.head) {
+		if (!kf_ring_push(&local, d->global.head->queue_name))
 			break;
 		kf_global_pop_locked(d);
 	}

@@ -253,6 +253,27 @@ static void queue_global_share_is_bounded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kf_global_pop_locked(q->d), 4 + KFIBER_LOCAL_SLOTS / 2);
 }
 
+/* Three queues, but a fiber is in one of them at most. */
+static void queue_apart(struct kunit *test)
+{
+	struct queue *q = test->priv;
+
+	kf_apart_push_locked(q->d, &q->fibers[0], 1, KFIBER_INTERACTIVE);
+	kf_apart_push_locked(q->d, &q->fibers[1], 2, KFIBER_BACKGROUND);
+	kf_apart_push_locked(q->d, &q->fibers[0], 3, KFIBER_BACKGROUND);
+	kf_global_push_locked(q->d, &q->fibers[1], 4);
+	KUNIT_EXPECT_EQ(test, q->d->nr_front, 1);
+	KUNIT_EXPECT_EQ(test, q->d->nr_back, 1);
+	KUNIT_EXPECT_EQ(test, q->d->nr_global, 0);
+	KUNIT_EXPECT_EQ(test, kf_front_pop_locked(q->d), 1);
+	KUNIT_EXPECT_EQ(test, kf_front_pop_locked(q->d), 0);
+	KUNIT_EXPECT_EQ(test, q->d->nr_front, 0);
+	KUNIT_EXPECT_EQ(test, kf_back_pop_locked(q->d), 2);
+	KUNIT_EXPECT_EQ(test, kf_back_pop_locked(q->d), 0);
+	KUNIT_EXPECT_EQ(test, q->d->nr_back, 0);
+	KUNIT_EXPECT_EQ(test, q->d->back_taken, 1);
+}
+
 /* What timers make runnable runs in the order in which they fired. */
 static void queue_ready_in_order(struct kunit *test)
 {
@@ -291,6 +312,7 @@ static struct kunit_case queue_cases[] = {
 	KUNIT_CASE(queue_global_holds_a_fiber_once),
 	KUNIT_CASE(queue_global_is_shared_fairly),
 	KUNIT_CASE(queue_global_share_is_bounded),
+	KUNIT_CASE(queue_apart),
 	KUNIT_CASE(queue_ready_in_order),
 	KUNIT_CASE(queue_ready_for_nobody),
 	{ }

@@ -11,12 +11,15 @@
  *   BLOCKED -- is switched in ------->  HOLDS   if a processor is idle
  *                                       WAITER  else  --- grant -->  HOLDS
  *   HOLDS  --- had its slice -------->  PREEMPTED --- grant ---->  HOLDS
+ *   would be WAITER or PREEMPTED,
+ *   with a fiber in the background -->  BEHIND  --- aged ------->  WAITER
+ *                                               --- grant ------>  HOLDS
  *   HOLDS  --- its fiber is pinned
  *              and parks ------------>  PINNED  --- READY ---->  HOLDS or WAITER (pin.c)
  *   any    --- dies, detaches ------->  gone
  *
  * Only a thread itself gives its processor away; others only give one to a
- * thread that sleeps in the module (SPARE, WAITER, PREEMPTED, PINNED). So a thread that
+ * thread that sleeps in the module (SPARE, WAITER, PREEMPTED, BEHIND, PINNED). So a thread that
  * runs knows what it holds without a lock.
  *
  * Work is never left while a processor is idle and a worker sleeps. Local
@@ -73,6 +76,7 @@
 #include "internal.h"
 #include "latency.h"
 #include "limits.h"
+#include "priority.h"
 #include "queue.h"
 
 /* Tells user space; it decides by these whether to call at all. */
@@ -85,6 +89,7 @@ void kf_publish_locked(struct kf_domain *d)
 	WRITE_ONCE(d->block->waiters, d->nr_waiters);
 	WRITE_ONCE(d->block->spares, d->nr_spares);
 	WRITE_ONCE(d->block->watching, d->nr_watching);
+	WRITE_ONCE(d->block->front, d->nr_front);
 }
 
 void kf_assign_locked(struct kf_processor *p, struct kf_worker *w)
@@ -154,6 +159,8 @@ void kf_unlist_locked(struct kf_worker *w)
 		d->nr_waiters--;
 	else if (w->sleep == KF_PREEMPTED && !--d->nr_preempted)
 		d->preempted_turn = false;
+	else if (w->sleep == KF_BEHIND)
+		d->nr_behind--;
 	else if (w->sleep == KF_PINNED)
 		d->nr_pinned--;
 	w->sleep = KF_AWAKE;
@@ -161,6 +168,44 @@ void kf_unlist_locked(struct kf_worker *w)
 	d->nr_watching -= w->watching;
 	w->watching = false;
 	list_del_init(&w->link);
+}
+
+/**
+ * kf_wait_locked() - enter the list of those who want to go on with their fiber
+ * @w: without a processor
+ * @sleep: KF_WAITER or KF_PREEMPTED; the background waits behind both
+ *
+ * Context: domain.lock; not below a run-queue lock.
+ */
+void kf_wait_locked(struct kf_worker *w, enum kf_sleep sleep)
+{
+	u64 priority = kf_worker_priority(w);
+	struct kf_domain *d = w->domain;
+
+	w->sleep = priority & KFIBER_BACKGROUND ? KF_BEHIND : sleep;
+	if (w->sleep == KF_BEHIND) {
+		list_add_tail(&w->link, &d->behind);
+		d->nr_behind++;
+	} else if (sleep == KF_PREEMPTED) {
+		list_add_tail(&w->link, &d->preempted);
+		d->nr_preempted++;
+	} else if (priority) {
+		list_add_tail(&w->link, &d->waiters_front);
+		d->nr_waiters++;
+		d->waiters_turn = true;
+	} else {
+		list_add_tail(&w->link, &d->waiters);
+		d->nr_waiters++;
+	}
+	kf_tick_start_locked(d);
+}
+
+static struct kf_worker *kf_first_waiter_locked(struct kf_domain *d)
+{
+	bool front = kf_front_goes(&d->front_run, !list_empty(&d->waiters_front),
+				   !list_empty(&d->waiters));
+
+	return list_first_entry(front ? &d->waiters_front : &d->waiters, struct kf_worker, link);
 }
 
 static void kf_set_searching_locked(struct kf_worker *w, bool searching)
@@ -202,7 +247,7 @@ static struct kf_worker *kf_pair_locked(struct kf_domain *d, bool kicked)
 
 	switch (kf_turn_locked(d, kicked)) {
 	case KF_TURN_WAITER:
-		w = list_first_entry(&d->waiters, struct kf_worker, link);
+		w = kf_first_waiter_locked(d);
 		kf_unlist_locked(w);
 		kf_assign_locked(kf_choose_idle_locked(d, w->last), w);
 		d->waiters_turn = false;
@@ -222,6 +267,12 @@ static struct kf_worker *kf_pair_locked(struct kf_domain *d, bool kicked)
 		kf_assign_locked(kf_choose_idle_locked(d, w->last), w);
 		d->preempted_turn = false;
 		d->resumed++;
+		break;
+	case KF_TURN_BEHIND:
+		w = list_first_entry(&d->behind, struct kf_worker, link);
+		kf_unlist_locked(w);
+		kf_assign_locked(kf_choose_idle_locked(d, w->last), w);
+		d->behind_taken++;
 		break;
 	default:
 		return kf_tell_quiet_locked(d);
@@ -276,17 +327,28 @@ void kf_sched_kick(struct kf_domain *d)
 	kf_pair_all(d, true);
 }
 
+/* An interactive fiber is queued: whoever dispatches next is to ask for it. */
+static void kf_offer_front_locked(struct kf_domain *d)
+{
+	u32 i;
+
+	for (i = 0; i < d->nr_looked; i++)
+		WRITE_ONCE(d->processors[i].block->offer, KFIBER_OFFER_FRONT);
+}
+
 /*
  * Where a fiber goes that the kernel makes runnable: to an idle processor if
- * somebody is there to take it, else to the one it ran on, else to all.
+ * somebody is there to take it, else to the one it ran on, else to all. Those that go
+ * before others, or after them, wait in queues of their own.
  */
 static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f, u64 name)
 {
 	u32 hint = READ_ONCE(kf_fiber_block(f)->processor) % d->nr_processors;
 	struct kf_processor *p = &d->processors[hint];
+	u64 word = READ_ONCE(kf_fiber_block(f)->word), priority = kf_word_priority(word);
 	struct kf_worker *w = NULL;
 
-	if (READ_ONCE(kf_fiber_block(f)->word) & KFIBER_PINNED)
+	if (word & KFIBER_PINNED)
 		return kf_pin_ready_locked(d, f, name);
 	if (d->nr_idle && d->nr_spares && kf_may_take_idle_locked(d)) {
 		p = kf_choose_idle_locked(d, p);
@@ -295,9 +357,15 @@ static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f
 		kf_assign_locked(p, w);
 		d->wakeups++;
 	}
-	kf_queue_ready_locked(d, p, f, name);
-	if (!w)
+	if (priority)
+		kf_apart_push_locked(d, f, name, priority);
+	else
+		kf_queue_ready_locked(d, p, f, name);
+	if (!w) {
 		kf_tick_start_locked(d);
+		if (priority & KFIBER_INTERACTIVE)
+			kf_offer_front_locked(d);
+	}
 	kf_publish_locked(d);
 	return w;
 }
@@ -369,6 +437,32 @@ static u64 kf_find_global(struct kf_domain *d, struct kf_processor *p)
 	return name;
 }
 
+static u64 kf_find_apart(struct kf_domain *d, u64 (*pop_locked)(struct kf_domain *d))
+{
+	unsigned long flags;
+	u64 name;
+
+	kf_delay_sleep(KF_DELAY_GLOBAL_LOCK);
+	raw_spin_lock_irqsave(&d->lock, flags);
+	name = pop_locked(d);
+	kf_publish_locked(d);
+	raw_spin_unlock_irqrestore(&d->lock, flags);
+	return name;
+}
+
+static u64 kf_find_front(struct kf_domain *d, struct kf_processor *p)
+{
+	bool others = READ_ONCE(d->nr_global) || kf_queue_has_work(p->block);
+
+	return kf_front_goes(&p->front_run, READ_ONCE(d->nr_front), others) ?
+	       kf_find_apart(d, kf_front_pop_locked) : 0;
+}
+
+static u64 kf_find_back(struct kf_domain *d)
+{
+	return READ_ONCE(d->nr_back) ? kf_find_apart(d, kf_back_pop_locked) : 0;
+}
+
 static u64 kf_find_steal(struct kf_domain *d, struct kf_processor *p)
 {
 	unsigned long flags;
@@ -401,14 +495,21 @@ static u64 kf_find_steal(struct kf_domain *d, struct kf_processor *p)
  */
 u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p)
 {
-	u64 name = kf_queue_pop_inbox(p->block);
+	u64 name = kf_find_front(d, p);
 
+	if (!name)
+		name = kf_queue_pop_inbox(p->block);
 	if (!name)
 		name = kf_find_global(d, p);
 	if (!name)
 		name = kf_queue_pop_own(p->block);
 	if (!name)
 		name = kf_find_steal(d, p);
+	if (!name)
+		name = kf_find_back(d);
+	/* What was queued while there were some already was said to nobody. */
+	if (READ_ONCE(d->nr_front))
+		WRITE_ONCE(p->block->offer, KFIBER_OFFER_FRONT);
 	return name;
 }
 
@@ -553,17 +654,10 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 	if (p) {
 		kf_assign_locked(p, w);
 		d->returns++;
-	} else if (sleep == KF_WAITER) {
-		w->sleep = sleep;
-		w->waits_since = kf_latency_now();
-		list_add_tail(&w->link, &d->waiters);
-		d->nr_waiters++;
-		kf_tick_start_locked(d);
-	} else if (sleep == KF_PREEMPTED) {
-		w->sleep = sleep;
-		list_add_tail(&w->link, &d->preempted);
-		d->nr_preempted++;
-		kf_tick_start_locked(d);
+	} else if (sleep != KF_SPARE) {
+		kf_wait_locked(w, sleep);
+		if (w->sleep == KF_WAITER)
+			w->waits_since = kf_latency_now();
 	} else {
 		w->sleep = sleep;
 		w->watching = watching;
@@ -749,7 +843,11 @@ void kf_sched_shutdown(struct kf_domain *d)
 		if (!w)
 			w = list_first_entry_or_null(&d->waiters, struct kf_worker, link);
 		if (!w)
+			w = list_first_entry_or_null(&d->waiters_front, struct kf_worker, link);
+		if (!w)
 			w = list_first_entry_or_null(&d->preempted, struct kf_worker, link);
+		if (!w)
+			w = list_first_entry_or_null(&d->behind, struct kf_worker, link);
 		if (!w)
 			w = list_first_entry_or_null(&d->pinned, struct kf_worker, link);
 		if (w)

@@ -305,6 +305,15 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 	}
 }
 
+/* Does anybody go before what the caller would find? Without the lock: a glance. */
+static bool kf_offers(const struct kf_domain *d)
+{
+	if (READ_ONCE(d->preempted_turn))
+		return true;
+	return READ_ONCE(d->nr_waiters) &&
+	       (READ_ONCE(d->waiters_turn) || !READ_ONCE(d->nr_front));
+}
+
 /**
  * kf_worker_next() - KFIBER_IOC_NEXT
  * @d: the domain
@@ -317,8 +326,7 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 {
 	struct kf_worker *w = kf_worker_find(d, args->worker);
-	bool offer = args->flags & KFIBER_NEXT_OFFER &&
-		     (READ_ONCE(d->nr_waiters) || READ_ONCE(d->preempted_turn));
+	bool offer = args->flags & KFIBER_NEXT_OFFER && kf_offers(d);
 	int err;
 
 	if (!w)

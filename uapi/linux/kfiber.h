@@ -119,6 +119,7 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  *	kernel writes
  * @ticking: not 0 while the kernel looks for fibers that run for longer than a
  *	slice; kernel writes
+ * @front: fibers in the queue of those that are interactive; kernel writes
  * @pinned: fibers that are pinned to their thread; user space counts, and so does the
  *	kernel when one dies with its thread
  * @live: fibers that have not ended; user space counts, and so does the kernel
@@ -149,7 +150,8 @@ struct kfiber_domain_block {
 	__u32 shutdown;
 	__u32 pressed;
 	__u32 ticking;
-	__u32 reserved1[6];
+	__u32 front;
+	__u32 reserved1[5];
 	__u32 pinned;
 	__u64 live;
 	__u64 reserved2[7];
@@ -165,6 +167,7 @@ struct kfiber_domain_block {
 /* struct kfiber_processor_block.offer: who has waited for long. */
 #define KFIBER_OFFER_OWN	1u	/* the first in its ring or inbox */
 #define KFIBER_OFFER_ALL	2u	/* somebody NEXT knows of, with KFIBER_NEXT_OFFER */
+#define KFIBER_OFFER_FRONT	3u	/* likewise, if "front" is not 0 still */
 
 /**
  * struct kfiber_processor_block - one processor
@@ -178,7 +181,7 @@ struct kfiber_domain_block {
  * @calls: likewise
  * @spawns: likewise
  * @offer: KFIBER_OFFER_*: somebody has waited for long; the next dispatch is to be as
- *	every 61st. The kernel sets it, the holder clears it
+ *	every 61st. The kernel sets it, the holder exchanges it for 0
  * @local_head: where the holder and thieves take, by compare-and-exchange
  * @local_tail: where the holder puts; it stores the slot first
  * @inbox_head: as local_head
@@ -257,6 +260,10 @@ struct kfiber_worker_block {
  * ACTIVE calls READY, for its thread to hear of it, which is in NEXT with ONLY. The
  * flag comes and goes while the fiber runs.
  *
+ * Nor is one with INTERACTIVE or BACKGROUND in a queue of user space's: who moves it to ACTIVE,
+ * and who has it yield, calls READY, and NEXT gives it out, the interactive before others and the
+ * background's after. These flags change only while the fiber runs.
+ *
  * A FREE block that user space keeps for later has POOLED, and whoever clears that, by
  * compare-and-exchange, has its stack: user space to use the block, the kernel to take the
  * stack's pages, for some microseconds. The kernel gives it back in either case: a block of
@@ -287,6 +294,8 @@ struct kfiber_worker_block {
 #define KFIBER_CONTAINED	0x00002000ull	/* user space's own: its faults end only it */
 #define KFIBER_CANCELLED	0x00004000ull	/* user space's own: its waits are to end */
 #define KFIBER_LOOK		0x00008000ull	/* user space's own: look before you wait */
+#define KFIBER_INTERACTIVE	0x00010000ull	/* goes before others */
+#define KFIBER_BACKGROUND	0x00020000ull	/* goes after them */
 #define KFIBER_INTERRUPT	0x00040000ull	/* user space's: its system calls are not to block */
 #define KFIBER_PINNED		0x00100000ull	/* runs on its thread only */
 #define KFIBER_POOLED		0x00200000ull	/* with FREE: its stack may be trimmed */
@@ -644,7 +653,7 @@ struct kfiber_fibers {
  * @idle: processors that nobody holds
  * @global: fibers in the global queue
  * @waiters: of @workers, those that are back from blocking and wait for a processor
- * @preempted: likewise, whose slice was over
+ * @preempted: likewise, whose slice was over, or whose fiber is in the background
  * @pinned: of @workers, those that sleep until their one fiber is runnable
  * @blocked: of @workers, those that have no processor and none of the above: they are
  *	in the kernel elsewhere

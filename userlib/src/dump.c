@@ -131,6 +131,10 @@ static void kf_dump_state(struct kf_dump *dump, struct kfiber_fiber_block *f, ui
 	}
 	if (word & KFIBER_PINNED)
 		kf_text_add(&dump->text, ", pinned to its thread");
+	if (word & KFIBER_INTERACTIVE)
+		kf_text_add(&dump->text, ", interactive");
+	if (word & KFIBER_BACKGROUND)
+		kf_text_add(&dump->text, ", in the background");
 }
 
 static void kf_dump_fiber(struct kf_dump *dump, struct kfiber_fiber_block *f)

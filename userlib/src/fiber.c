@@ -406,7 +406,8 @@ static int kf_read_attr(struct kf_domain *d, const struct kf_attr *from, struct 
 				return -E2BIG;
 		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
 	}
-	if (to->flags & ~(KF_DETACHED | KF_CONTAIN_FAULTS))
+	if (to->flags & ~(KF_DETACHED | KF_CONTAIN_FAULTS) ||
+	    to->priority > KF_PRIORITY_INTERACTIVE)
 		return -EINVAL;
 	to->flags |= d->flags & KF_CONTAIN_FAULTS;
 	/* Nobody would. */
@@ -422,6 +423,15 @@ static uint32_t kf_limit_pages(size_t bytes, unsigned int shift)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	return bytes < 1ul << shift ? (uint32_t)((bytes + page - 1) / page) : 0;
+}
+
+/* As it is asked for, or its spawner's. Return: flags of its word. */
+static inline uint64_t kf_spawn_priority(struct kf_worker *w, const struct kf_attr *attr)
+{
+	if (__builtin_expect(attr->priority, 0))
+		return kf_priority_flags(attr->priority);
+	return atomic_load_explicit(kf_atomic64(&w->current->word), memory_order_relaxed) &
+	       KF_PRIORITIES;
 }
 
 /* Takes a block from the pool and fills it in. */
@@ -459,6 +469,14 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 	return 0;
 }
 
+/* The module queues those. @name is ACTIVE and in no queue, so nobody queues it yet. */
+static void kf_push_new_apart(struct kf_worker *w, kf_fiber_t name, uint64_t priority)
+{
+	atomic_fetch_or_explicit(kf_atomic64(&kf_block(w->domain, name)->word), priority,
+				 memory_order_relaxed);
+	kf_call_ready(w->domain, &name, 1);
+}
+
 /**
  * kf_spawn_under() - kf_spawn() with a context, as if from somewhere
  * @out: see kf_spawn(), as the next three
@@ -477,6 +495,7 @@ int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void
 	struct kf_worker *w = kf_fiber_worker();
 	struct kf_member *member;
 	struct kf_attr full;
+	uint64_t priority;
 	kf_fiber_t name;
 	uint32_t pages;
 	int shift, err;
@@ -504,7 +523,11 @@ int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void
 		if (out)
 			*out = name;
 		kf_delay(KF_DELAY_SPAWN);
-		kf_push_next_critical(w, name);
+		priority = kf_spawn_priority(w, &full);
+		if (__builtin_expect(!!priority, 0))
+			kf_push_new_apart(w, name, priority);
+		else
+			kf_push_next_critical(w, name);
 	}
 	kf_leave(w);
 	if (err)

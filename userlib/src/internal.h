@@ -11,6 +11,7 @@
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
  *   pin.c       fibers that stay on their thread
+ *   priority.c  fibers that go before others, or after them
  *   clock.c     the time; in a test domain it is made here
  *   cancel.c    cancelling a fiber, masks
  *   ctx.c       contexts; ctx.h is what waits, spawns and ends have to do with them
@@ -99,6 +100,12 @@ struct kf_processor {
 	__u64 refills;
 	struct kf_pool pools[KF_STACK_CLASSES];
 };
+
+/* Fibers that go before others, or after them. */
+#define KF_PRIORITIES (KFIBER_INTERACTIVE | KFIBER_BACKGROUND)
+
+/* In a fiber's word: it is in no queue of the library's. */
+#define KF_APART (KFIBER_PINNED | KF_PRIORITIES)
 
 /* What is done for a fiber once nobody is on its stack any more. */
 enum kf_after {
@@ -472,6 +479,7 @@ enum kf_pick {
 enum kf_pick kf_pick_critical(struct kf_worker *w, kf_fiber_t *name);
 void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name);
 void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name);
+void kf_push_left_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
 bool kf_is_anything_queued_critical(struct kf_worker *w);
 
 /* switch.c */
@@ -516,6 +524,9 @@ void kf_hold_end(struct kf_worker *w);
 void kf_pin_stay_critical(struct kf_worker *w, struct kfiber_fiber_block *f, enum kf_after after);
 bool kf_pin_pick_critical(struct kf_worker *w, kf_fiber_t *name);
 void kf_pin_go_on_critical(struct kf_worker *w);
+
+/* priority.c */
+uint64_t kf_priority_flags(unsigned int priority);
 
 /* clock.c */
 void kf_clock_init(struct kf_domain *d, uint64_t seed);

@@ -73,10 +73,7 @@ void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *
 	kf_count(&kf_processor_block(w)->parks);
 	if (kf_publish(f))
 		return;
-	if (w->pinned)
-		w->pinned_woken = true;
-	else
-		kf_push_last_critical(w, kf_name(w->domain, f));
+	kf_push_left_critical(w, f);
 }
 
 enum kf_begun {
@@ -241,15 +238,15 @@ void kf_wait_masked(struct kf_worker *w, uint64_t awaited)
 /*
  * Queues a fiber that was just made runnable. A plain thread, a signal handler
  * within a critical section, and a worker without a processor have no queue to
- * put it in: the module does. Of one that is pinned, as @word has it, the module
- * tells its thread.
+ * put it in: the module does. So it does for one that goes before or after others, as
+ * @word has it, and of one that is pinned it tells its thread.
  */
 static void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name,
 			   uint64_t word)
 {
 	struct kf_worker *w = critical ? critical : kf_fiber_worker();
 
-	if (word & KFIBER_PINNED) {
+	if (word & KF_APART) {
 		kf_call_ready(d, &name, 1);
 		return;
 	}
@@ -320,7 +317,8 @@ void kf_let_go(struct kf_domain *d, struct kf_worker *w, struct kfiber_fiber_blo
 	kf_fiber_t name = kf_name(d, f);
 
 	if (!kf_publish(f))
-		kf_queue_woken(d, w, name, 0);
+		kf_queue_woken(d, w, name, atomic_load_explicit(kf_atomic64(&f->word),
+								memory_order_relaxed));
 }
 
 /* Is this the word of the fiber of that name, and has it not ended? */

@@ -129,6 +129,29 @@ void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name)
 	kf_tell_critical(w->domain, p, false);
 }
 
+/* One that is queued nowhere here: its thread has it, or the module (priority.c). */
+static KF_RARELY void kf_push_apart_critical(struct kf_worker *w, kf_fiber_t name, uint64_t word)
+{
+	if (word & KFIBER_PINNED) {
+		w->pinned_woken = true;
+		return;
+	}
+	kf_count(&kf_processor_block(w)->calls);
+	kf_call_ready(w->domain, &name, 1);
+}
+
+/* A fiber has left its stack, and can run. */
+void kf_push_left_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
+{
+	uint64_t word = atomic_load_explicit(kf_atomic64(&f->word), memory_order_relaxed);
+	kf_fiber_t name = (word & ~KFIBER_INDEX_MASK) | (uint64_t)(f - w->domain->fiber_blocks);
+
+	if (__builtin_expect(!!(word & KF_APART), 0))
+		kf_push_apart_critical(w, name, word);
+	else
+		kf_push_last_critical(w, name);
+}
+
 /*
  * Queues a fiber before all others: it was made runnable by the one that runs,
  * and finds what that one wrote in the cache. Whoever was there goes behind.
@@ -179,7 +202,8 @@ static KF_RARELY enum kf_pick kf_pick_fairly(struct kf_worker *w,
 	/* There the CPUs are counted again. */
 	if (kf_cpus_are_due(w->domain))
 		return KF_PICK_ASK;
-	if (offer == KFIBER_OFFER_ALL || kf_read32(&b->global) || kf_read32(&b->waiters)) {
+	if (offer == KFIBER_OFFER_ALL || kf_read32(&b->front) || kf_read32(&b->global) ||
+	    kf_read32(&b->waiters)) {
 		w->offer = true;
 		return KF_PICK_ASK;
 	}
@@ -196,9 +220,8 @@ static uint64_t kf_take_offer(struct kfiber_processor_block *p)
 	_Atomic uint64_t *field = kf_atomic64(&p->offer);
 	uint64_t offer = atomic_load_explicit(field, memory_order_relaxed);
 
-	if (offer)
-		atomic_store_explicit(field, 0, memory_order_relaxed);
-	return offer;
+	/* It may be another one by now. */
+	return offer ? atomic_exchange_explicit(field, 0, memory_order_relaxed) : 0;
 }
 
 /* Is there anybody who would run if the caller did not? */
@@ -210,7 +233,8 @@ bool kf_is_anything_queued_critical(struct kf_worker *w)
 	return atomic_load_explicit(kf_atomic64(&p->next), memory_order_relaxed) ||
 	       kf_read32(&p->local_head) != kf_read32(&p->local_tail) ||
 	       kf_read32(&p->inbox_head) != kf_read32(&p->inbox_tail) ||
-	       kf_read32(&b->global) || kf_read32(&b->waiters) || kf_take_offer(p);
+	       kf_read32(&b->front) || kf_read32(&b->global) || kf_read32(&b->waiters) ||
+	       kf_take_offer(p);
 }
 
 /* Takes the fiber that should run now. */

@@ -51,10 +51,7 @@ KF_OUT_OF_LINE struct kf_worker *kf_arrive(void)
 	case KF_AFTER_NOTHING:
 		break;
 	case KF_AFTER_YIELD:
-		if (w->pinned)
-			w->pinned_woken = true;
-		else
-			kf_push_last_critical(w, kf_name(w->domain, left));
+		kf_push_left_critical(w, left);
 		break;
 	case KF_AFTER_PARK:
 		kf_publish_parked_critical(w, left);

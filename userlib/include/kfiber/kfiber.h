@@ -173,6 +173,15 @@ struct kf_config {
 /** KF_DETACHED - kf_attr.flags: nobody joins this fiber */
 #define KF_DETACHED 1u
 
+/** KF_PRIORITY_BACKGROUND - runs when nobody else wants to, or has waited for ten slices */
+#define KF_PRIORITY_BACKGROUND 1u
+
+/** KF_PRIORITY_NORMAL - the first fiber's */
+#define KF_PRIORITY_NORMAL 2u
+
+/** KF_PRIORITY_INTERACTIVE - goes before others, fifteen times in a row at most */
+#define KF_PRIORITY_INTERACTIVE 3u
+
 /**
  * struct kf_attr - how a fiber is made
  * @size: sizeof(struct kf_attr)
@@ -181,6 +190,7 @@ struct kf_config {
  * @flags: KF_DETACHED, KF_CONTAIN_FAULTS
  * @stack_limit: bytes of memory that its stack may have, rounded up to pages; 0:
  *	all of @stack_size but the guard
+ * @priority: KF_PRIORITY_*; 0: its spawner's
  */
 struct kf_attr {
 	size_t size;
@@ -188,6 +198,7 @@ struct kf_attr {
 	size_t stack_size;
 	unsigned int flags;
 	size_t stack_limit;
+	unsigned int priority;
 };
 
 /**
@@ -332,6 +343,23 @@ int kf_pin(void);
  * Return: 0, -EINVAL (not pinned), -EPERM.
  */
 int kf_unpin(void);
+
+/**
+ * kf_set_priority() - go before others from now on, or after them, or neither
+ * @priority: KF_PRIORITY_*; 0 to leave it
+ *
+ * Of the calling fiber. It counts whenever it becomes runnable, and for those that it
+ * spawns. Waking one that is not KF_PRIORITY_NORMAL, and its yield, is a system call. Who is
+ * interactive runs next where somebody parks, yields or ends first, and after a quarter of
+ * a slice where nobody does. In a domain with KF_SLICE_NEVER the background may wait for
+ * ever.
+ *
+ * A lock knows nothing of this: who holds one in the background, and has lost its processor,
+ * keeps others waiting for as long as it waits itself.
+ *
+ * Return: what it was; -EINVAL, -EPERM.
+ */
+int kf_set_priority(unsigned int priority);
 
 /**
  * kf_setname() - name the calling fiber
