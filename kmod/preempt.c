@@ -65,6 +65,10 @@
  *
  * Who holds what, with preemption, is in selftests/models/processor.pml too.
  *
+ * The tick keeps the time, too: "now" in the header is when it looked last, for whoever
+ * wants to know when roughly something was, and would have to ask the clock a million
+ * times a second. It is 0 while the tick does not run, or runs too seldom for that.
+ *
  * The tick is a soft timer: task_work_add() may allocate (KASAN notes who called
  * it), so it is not for hard interrupts nor for under a raw lock. Between the
  * decision, under domain.lock, and the call the worker may leave:
@@ -87,11 +91,21 @@
 #include "queue.h"
 #include "slice.h"
 
+/* The longest that "now" may be old: a tick of a kernel with HZ=100. */
+#define KF_NOW_NS	(10 * NSEC_PER_MSEC)
+
 /* Tells user space whether it has to call. */
 static void kf_set_ticking_locked(struct kf_domain *d, bool ticking)
 {
 	d->ticking = ticking;
 	WRITE_ONCE(d->block->ticking, ticking);
+}
+
+/* Tells user space the time, as long as the tick runs. */
+static void kf_show_now_locked(struct kf_domain *d, u64 now)
+{
+	WRITE_ONCE(d->block->now,
+		   d->ticking && kf_look_ns(d->slice_ns) <= KF_NOW_NS ? now : 0);
 }
 
 /**
@@ -105,6 +119,7 @@ void kf_tick_start_locked(struct kf_domain *d)
 	if (d->ticking || d->shutdown)
 		return;
 	kf_set_ticking_locked(d, true);
+	kf_show_now_locked(d, ktime_get_ns());
 	d->quiet_looks = 0;
 	if (d->tick_armed)
 		return;
@@ -267,6 +282,7 @@ static bool kf_tick_again(struct kf_domain *d, const struct kf_tick_look *look)
 	again = !d->shutdown && (ticking || d->ticking);
 	if (d->ticking != ticking)
 		kf_set_ticking_locked(d, ticking);
+	kf_show_now_locked(d, look->now);
 	d->tick_armed = again;
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 	return again;

@@ -106,6 +106,8 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  * @processors: how many there can be; kernel writes once
  * @used: how many of them are in use: those with numbers below; see
  *	KFIBER_IOC_PROCESSORS; kernel writes
+ * @now: CLOCK_MONOTONIC, at most 10 ms ago; 0 while nobody keeps it, which is so while
+ *	@ticking is 0; kernel writes
  * @idle: processors that nobody holds; kernel writes
  * @searching: workers that look for something to run; kernel writes
  * @global: fibers in the global queue; kernel writes
@@ -140,7 +142,8 @@ struct kfiber_domain_block {
 	__u32 abi;
 	__u32 processors;
 	__u32 used;
-	__u32 reserved0[13];
+	__u32 reserved0[11];
+	__u64 now;
 	__u32 idle;
 	__u32 searching;
 	__u32 global;
@@ -319,8 +322,8 @@ struct kfiber_worker_block {
  * @link: user space's own: pools, fiber-local values
  * @wait_object: what it waits for: an address, and in the highest byte user space's own
  *	number of what that is; user space writes
- * @wait_since: when it was parked last, CLOCK_MONOTONIC, up to a tick of the kernel's too
- *	early; user space writes, after PARKING
+ * @wait_since: when it was parked last, CLOCK_MONOTONIC, up to 10 ms too early; user
+ *	space writes, after PARKING
  * @spawn_site: an address in its spawner; user space writes
  * @name: user space writes; not terminated when all 16 bytes are used
  * @processor: the one it ran on last, a hint; user space writes
