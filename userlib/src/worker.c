@@ -70,29 +70,35 @@ KF_OUT_OF_LINE void kf_make_up_for_slice(struct kf_worker *w)
 	kf_call_simple(w->domain, KFIBER_IOC_ACQUIRE, &w->index);
 }
 
-static void kf_worker_join(struct kf_worker *w)
+static void kf_worker_free(struct kf_worker *w)
 {
-	pthread_join(w->thread, NULL);
 	kf_alt_stack_free(w);
 	free(w);
 }
 
+/*
+ * Of those that have left, the threads that have ended. Others may be in the program's
+ * destructors of thread-local variables still, which take as long as they like: nobody waits
+ * for them but the domain's end.
+ */
 static void kf_workers_reap(struct kf_domain *d)
 {
-	struct kf_worker *w, *next;
+	struct kf_worker **link, *w;
 
 	pthread_mutex_lock(&d->lock);
-	w = d->left;
-	d->left = NULL;
-	pthread_mutex_unlock(&d->lock);
-	for (; w; w = next) {
-		next = w->next;
-		kf_worker_join(w);
+	for (link = &d->left; (w = *link);) {
+		if (pthread_tryjoin_np(w->thread, NULL)) {
+			link = &w->next;
+			continue;
+		}
+		*link = w->next;
+		kf_worker_free(w);
 	}
+	pthread_mutex_unlock(&d->lock);
 }
 
 /*
- * The last that a thread does: the next one that leaves joins it, or whoever makes another, so
+ * The last that a thread does: one that leaves later joins it, or whoever makes another, so
  * that threads that come and go do not add up. Unless kf_workers_join() has taken it already.
  */
 static void kf_worker_left(struct kf_worker *w)
@@ -327,6 +333,8 @@ void kf_workers_join(struct kf_domain *d)
 {
 	struct kf_worker *w;
 
-	while ((w = kf_workers_pop(d)))
-		kf_worker_join(w);
+	while ((w = kf_workers_pop(d))) {
+		pthread_join(w->thread, NULL);
+		kf_worker_free(w);
+	}
 }
