@@ -413,6 +413,7 @@ static const struct abi_number abi_values[] = {
 	NUMBER(KFIBER_FILE_WAITS, 1),
 	NUMBER(KFIBER_FILE_READY, 2),
 	NUMBER(KFIBER_FILE_BLOCKS, 3),
+	NUMBER(KFIBER_FILE_BUSY, 4),
 };
 
 static void abi_check_numbers(struct kunit *test, const struct abi_number *numbers, size_t n)

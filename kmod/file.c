@@ -78,9 +78,10 @@
 #include "word.h"
 
 /*
- * How often a call looks again: others who are quicker take what poll has told of.
- * A file that says it is ready and is not (a datagram for a full receiver) is one to
- * be waited for in the ordinary way.
+ * How often a call looks again: others who are quicker take what poll has told of. A file
+ * that says it is ready and is not (a datagram for a full receiver) does so for ever. Which of the
+ * two it is cannot be told, so the caller is to ask later (BUSY): a call that blocked in its
+ * place would have no deadline, and keep a thread.
  */
 #define KF_FILE_LOOKS 8
 
@@ -401,8 +402,7 @@ static ssize_t kf_file_vfs(struct file *file, struct kfiber_file *args)
 		ret = vfs_iter_read(file, &iter, ppos, RWF_NOWAIT);
 	if (ret >= 0 && ppos)
 		file->f_pos = pos;
-	/* Some kind of file that can do it only for others of its operations. */
-	return ret == -EOPNOTSUPP ? -EAGAIN : ret;
+	return ret;
 }
 
 /* A position that has a lock of its own is read()'s business. */
@@ -527,6 +527,11 @@ static int kf_file_attempt(struct kf_file_call *c)
 		kf_file_is(c, KFIBER_FILE_DONE, ret);
 		return 1;
 	}
+	/* Some kind of file that can do it only for others of its operations. */
+	if (ret == -EOPNOTSUPP && !c->sock) {
+		c->can_try = false;
+		return 0;
+	}
 	if (ret == -EAGAIN && !kf_file_never_waits(c->args->operation, c->args->message_flags))
 		return 0;
 	return ret;
@@ -562,8 +567,10 @@ static int kf_file_run(struct kf_file_call *c)
 		if (err)
 			return err;
 	}
+	if (looks == KF_FILE_LOOKS)
+		kf_file_is(c, KFIBER_FILE_BUSY, 0);
 	/* As poll() has it for files that cannot be polled. */
-	if (c->args->operation == KFIBER_FILE_POLL && !file_can_poll(c->file))
+	else if (c->args->operation == KFIBER_FILE_POLL)
 		kf_file_is(c, KFIBER_FILE_DONE, mangle_poll(DEFAULT_POLLMASK & c->events));
 	else
 		kf_file_is(c, KFIBER_FILE_BLOCKS, 0);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <kfiber/kfiber.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -887,6 +888,43 @@ static int full_receiver(void *arg)
 TEST_F(processors, a_receiver_that_is_full)
 {
 	ASSERT_EQ(0, run(variant->n, full_receiver, NULL));
+}
+
+/* As poll has it there is always room, and write() would sleep until there is. */
+static int full_netlink_receiver(void *arg)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+	socklen_t size = sizeof(address);
+	char message[1024] = "";
+	int i, in, out;
+
+	in = socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+	out = socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+	if (bind(in, (struct sockaddr *)&address, size) ||
+	    getsockname(in, (struct sockaddr *)&address, &size) ||
+	    connect(out, (struct sockaddr *)&address, size))
+		return -1;
+	do
+		i = (int)kf_write(out, message, sizeof(message), 0);
+	while (i == sizeof(message));
+	if (i != -ETIMEDOUT)
+		return -2;
+	if (kf_poll(out, POLLOUT, 0) != POLLOUT)
+		return -3;
+	if (kf_write(out, message, sizeof(message), kf_after(20 * MS)) != -ETIMEDOUT)
+		return -4;
+	while (kf_read(in, message, sizeof(message), 0) == sizeof(message))
+		;
+	if (kf_write(out, message, sizeof(message), kf_after(10000 * MS)) != sizeof(message))
+		return -5;
+	close(in);
+	close(out);
+	return 0;
+}
+
+TEST_F(processors, a_deadline_holds_where_a_file_says_wrongly_that_it_is_ready)
+{
+	ASSERT_EQ(0, run(variant->n, full_netlink_receiver, NULL));
 }
 
 enum { CONNECTIONS = 40 };

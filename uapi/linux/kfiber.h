@@ -828,6 +828,7 @@ struct kfiber_watch {
 #define KFIBER_FILE_WAITS	1u	/* it would block; @fiber is woken when it may not */
 #define KFIBER_FILE_READY	2u	/* user space makes the call; it does not block */
 #define KFIBER_FILE_BLOCKS	3u	/* user space makes the call; it may block */
+#define KFIBER_FILE_BUSY	4u	/* it was ready and then was not, several times: ask later */
 
 /**
  * struct kfiber_file - KFIBER_IOC_FILE: do it now, or say when it can be done
@@ -844,7 +845,7 @@ struct kfiber_watch {
  * @address_length: RECV: room there; out: the address's own length. SEND: its length
  * @message_flags: RECV, SEND: MSG_*
  * @events: POLL: POLL*, 16 bits
- * @state: out: KFIBER_FILE_DONE to KFIBER_FILE_BLOCKS
+ * @state: out: KFIBER_FILE_DONE to KFIBER_FILE_BUSY
  * @result: out: DONE: bytes, or POLL's events; READY: bytes that can be asked for
  *
  * Never waits for the file. What fails is an error of the call, as it is of the
@@ -857,8 +858,9 @@ struct kfiber_watch {
  * meanwhile.
  *
  * READY is for files that cannot be tried without the risk of blocking, which is so
- * if others read or write there as well. BLOCKS is for files that cannot be polled,
- * or that say they are ready and are not.
+ * if others read or write there as well. BLOCKS is for files that cannot be polled. BUSY is
+ * for those that say they are ready and are not, because others are quicker or by mistake: nothing
+ * tells when that ends, and the ordinary call would not look at a deadline.
  */
 struct kfiber_file {
 	__u32 size;

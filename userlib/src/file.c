@@ -42,7 +42,8 @@
 /*
  * Who finds a file that is ready and then is not tries again: others were quicker. After
  * that many times in a row it may be that the file says it wrongly (a Unix datagram
- * socket does, whose receiver is full), so there is a pause between them, of 1 to 64 ms.
+ * socket does, whose receiver is full), so there is a pause between them, of 1 to 64 ms. It is
+ * never the ordinary call that waits then: that would know of no deadline.
  */
 #define KF_READY_TRIES 8
 #define KF_PAUSE_NS 1000000ull
@@ -233,21 +234,6 @@ static bool kf_in_turn(struct kfiber_file *op, struct kf_ordinary *more, unsigne
 	return mine;
 }
 
-/* The module cannot wait for this. Return: -EAGAIN to ask it again after a while. */
-static ssize_t kf_file_blocks(struct kfiber_file *op, struct kf_ordinary *more, uint64_t deadline)
-{
-	unsigned int flags = op->message_flags;
-	ssize_t ret;
-
-	if (!more->call)
-		return kf_poll_plain(op->fd, (short)op->events, deadline);
-	if (kf_is_message(op))
-		op->message_flags |= MSG_DONTWAIT;
-	ret = kf_ordinary(op, more, op->length);
-	op->message_flags = flags;
-	return ret;
-}
-
 static ssize_t kf_file_fiber(struct kfiber_file *op, struct kf_ordinary *more, uint64_t deadline)
 {
 	unsigned int tries = 0;
@@ -261,8 +247,10 @@ static ssize_t kf_file_fiber(struct kfiber_file *op, struct kf_ordinary *more, u
 		state = kf_file_await(op, deadline, &tries);
 		if (state < 0)
 			return state;
-		if (state == KFIBER_FILE_BLOCKS)
-			ret = kf_file_blocks(op, more, deadline);
+		if (state == KFIBER_FILE_BUSY)
+			ret = -EAGAIN;
+		else if (state == KFIBER_FILE_BLOCKS)
+			ret = kf_ordinary(op, more, op->length);
 		else if (!more->call ||
 			 (state == KFIBER_FILE_DONE && op->operation != KFIBER_FILE_POLL))
 			return op->result;
