@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What is said of a stack that overflows, and faults that end only their fiber. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <kfiber/kfiber.h>
@@ -696,6 +697,134 @@ TEST(overflows_on_several_workers_at_once)
 	die(&death, gather_run, NULL);
 	ASSERT_KILLED(&death, SIGSEGV);
 	ASSERT_SAID(&death, "kfiber: stack overflow: SIGSEGV at 0x");
+}
+
+/* --- reports of several at once ---------------------------------------------- */
+
+enum { CROWD = 4 };
+
+static void *crowd_fiber(void *arg)
+{
+	atomic_fetch_add(&gathered, 1);
+	while (gathered < CROWD)
+		usleep(100);
+	return deep_fiber(NULL);
+}
+
+static int crowd_first(void *arg)
+{
+	struct kf_attr attr = {
+		.size = sizeof(attr), .flags = arg ? KF_CONTAIN_FAULTS : 0,
+	};
+	kf_fiber_t fibers[CROWD];
+	int i, bad = 0;
+
+	for (i = 0; i < CROWD; i++)
+		bad += kf_spawn(&fibers[i], &attr, crowd_fiber, NULL) != 0;
+	for (i = 0; i < CROWD; i++)
+		bad += kf_join(fibers[i], NULL) != -EFAULT;
+	return bad;
+}
+
+/* How many threads of a process are in a handler that blocks all signals. */
+static int in_handler(pid_t pid)
+{
+	char path[64], line[128];
+	struct dirent *entry;
+	int n = 0;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	while (tasks && (entry = readdir(tasks))) {
+		FILE *status;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/status", pid, entry->d_name);
+		status = fopen(path, "re");
+		while (status && fgets(line, sizeof(line), status))
+			if (!strncmp(line, "SigBlk:", 7))
+				n += strtoull(line + 7, NULL, 16) >> (SIGSEGV - 1) & 1;
+		if (status)
+			fclose(status);
+	}
+	if (tasks)
+		closedir(tasks);
+	return n;
+}
+
+/*
+ * As die(), but nothing is read before all have overflowed: stderr is full, so the first is in
+ * the middle of its report then.
+ */
+static void die_in_a_crowd(struct death *death, void *contained)
+{
+	struct rlimit no_core = { 0 };
+	int fds[2], tries = 0;
+	char full[4096];
+	size_t before;
+	pid_t child;
+
+	memset(full, '.', sizeof(full));
+	if (pipe2(fds, O_NONBLOCK))
+		exit(1);
+	before = (size_t)fcntl(fds[1], F_SETPIPE_SZ, 4096);
+	if (write(fds[1], full, before) != (ssize_t)before || fcntl(fds[0], F_SETFL, 0) ||
+	    fcntl(fds[1], F_SETFL, 0))
+		exit(1);
+	fflush(NULL);
+	child = fork();
+	if (!child) {
+		setrlimit(RLIMIT_CORE, &no_core);
+		dup2(fds[1], STDERR_FILENO);
+		close(fds[1]);
+		_exit(run(CROWD, crowd_first, contained));
+	}
+	close(fds[1]);
+	while (in_handler(child) < CROWD && tries++ < 3000)
+		usleep(10000);
+	death->text[read_all(fds[0], death->text, sizeof(death->text) - 1)] = '\0';
+	memmove(death->text, death->text + before, strlen(death->text + before) + 1);
+	close(fds[0]);
+	death->status = wait_for(child);
+}
+
+/* Reports that are whole: nothing of another comes between a title and the last line. */
+static int whole_reports(const char *text, const char *last)
+{
+	const char *title = "kfiber: stack overflow: ", *at = text;
+	int n = 0;
+
+	while (at) {
+		const char *end = strstr(at, last), *next;
+
+		if (strncmp(at, title, strlen(title)) || !end)
+			return -1;
+		next = strstr(at + 1, title);
+		if (next && next < end)
+			return -1;
+		at = next;
+		n++;
+	}
+	return n;
+}
+
+TEST(of_overflows_at_once_the_one_that_ends_the_process_is_reported)
+{
+	struct death death;
+
+	die_in_a_crowd(&death, NULL);
+	ASSERT_KILLED(&death, SIGSEGV);
+	ASSERT_EQ(1, whole_reports(death.text, " kf_fiber_start+0x")) TH_LOG("%s", death.text);
+}
+
+TEST(contained_overflows_at_once_are_reported_one_after_another)
+{
+	struct death death;
+
+	die_in_a_crowd(&death, "contained");
+	ASSERT_EXITED(&death);
+	ASSERT_EQ(CROWD, whole_reports(death.text, "kfiber:   contained: fiber 0x"))
+		TH_LOG("%s", death.text);
 }
 
 /* --- what cannot be contained ----------------------------------------------- */

@@ -5,7 +5,8 @@
  * A fault that has nothing to do with fibers goes where it would have gone: to
  * the handler that the program had installed before, or to the default action.
  * So does, once it is reported, one in a stack arena, and, once it is known to
- * be impossible, one that should have been contained.
+ * be impossible, one that should have been contained. Of several that come at once each is
+ * reported after the other, and none after the one that ends the process: turn.c.
  *
  * An overflow leaves no room for a handler on the fiber's stack, so each worker
  * has an alternate one.
@@ -117,19 +118,23 @@ static void kf_fault_mask(int signal, const struct sigaction *action, const ucon
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
+/* Is the action on a fault the end of the process? */
+static bool kf_is_the_end(const struct sigaction *action)
+{
+	return !(action->sa_flags & SA_SIGINFO) &&
+	       (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN);
+}
+
 /* To whom it would have gone without us. */
 static void kf_fault_pass(struct sigaction *before, int signal, siginfo_t *info, void *context)
 {
 	struct sigaction action = *before;
 
-	if (!(action.sa_flags & SA_SIGINFO)) {
+	if (kf_is_the_end(&action)) {
 		/* Who ignores a fault is not asked again. */
-		if (action.sa_handler == SIG_IGN && info->si_code <= 0)
-			return;
-		if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
+		if (action.sa_handler == SIG_DFL || info->si_code > 0)
 			kf_fault_default(signal, info);
-			return;
-		}
+		return;
 	}
 	if (action.sa_flags & SA_RESETHAND)
 		*before = (struct sigaction){ .sa_handler = SIG_DFL };
@@ -150,7 +155,7 @@ static struct kf_handler *kf_handler_of(int signal)
 }
 
 /* Return: true if that was all. */
-static bool kf_fault_handle(const struct kf_fault *fault)
+static bool kf_fault_handle(struct kf_fault *fault)
 {
 	bool asked = kf_contain_asked(fault);
 	const char *refusal = NULL;
@@ -161,6 +166,8 @@ static bool kf_fault_handle(const struct kf_fault *fault)
 		kf_contain(fault);
 		return true;
 	}
+	kf_turn_take(fault->worker);
+	fault->reported = true;
 	kf_report_fault(fault);
 	if (asked)
 		refusal = kf_contain_refusal(fault);
@@ -168,6 +175,7 @@ static bool kf_fault_handle(const struct kf_fault *fault)
 	kf_report_outcome(fault, asked, refusal);
 	if (!asked || refusal)
 		return false;
+	kf_turn_give();
 	kf_contain(fault);
 	return true;
 }
@@ -175,10 +183,14 @@ static bool kf_fault_handle(const struct kf_fault *fault)
 static void kf_on_fault(int signal, siginfo_t *info, void *context)
 {
 	struct kf_fault fault = kf_fault_read(signal, info, context);
+	struct kf_handler *h = kf_handler_of(signal);
 	int saved = errno;
 
-	if (!kf_fault_handle(&fault))
-		kf_fault_pass(&kf_handler_of(signal)->before, signal, info, context);
+	if (!kf_fault_handle(&fault)) {
+		if (fault.reported && !kf_is_the_end(&h->before))
+			kf_turn_give();
+		kf_fault_pass(&h->before, signal, info, context);
+	}
 	errno = saved;
 }
 

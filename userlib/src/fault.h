@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A fault that is being handled: what fault.c, contain.c and report.c tell each
- * other. All of it is called by a signal handler: nothing here allocates, locks
+ * A fault that is being handled: what fault.c, contain.c, turn.c and report.c tell
+ * each other. All of it is called by a signal handler: nothing here allocates, locks
  * or uses stdio.
  */
 #ifndef KF_FAULT_H
@@ -21,6 +21,7 @@
  * @domain: the domain that runs, or NULL
  * @worker: the thread, if it is one of the domain's, or NULL
  * @fiber: the fiber that runs on it, or NULL
+ * @reported: it was, and its thread has the turn to report still
  * @on_stack: the address lies in a stack arena
  * @stack_shift: then: of which class
  * @offset: and where in it
@@ -32,6 +33,7 @@ struct kf_fault {
 	struct kf_domain *domain;
 	struct kf_worker *worker;
 	struct kfiber_fiber_block *fiber;
+	bool reported;
 	bool on_stack;
 	unsigned int stack_shift;
 	uint64_t offset;
@@ -41,6 +43,10 @@ struct kf_fault {
 bool kf_contain_asked(const struct kf_fault *fault);
 const char *kf_contain_refusal(const struct kf_fault *fault);
 void kf_contain(const struct kf_fault *fault);
+
+/* turn.c */
+void kf_turn_take(struct kf_worker *w);
+void kf_turn_give(void);
 
 /* report.c */
 bool kf_report_is_due(struct kf_domain *d);

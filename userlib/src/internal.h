@@ -26,7 +26,7 @@
  *   leaks.c     which of them are left behind; stuck.c: and why they cannot go on
  *   site.c      what is known of the places where fibers are spawned
  *   fault.c     the signals of faults; fault.h is the map of what belongs to it:
- *               contain.c, report.c, walk.c, symbol.c
+ *               contain.c, turn.c, report.c, walk.c, symbol.c
  *   debug.c     what KFIBER_DEBUG asks for; schedtrace.c
  *   call.c      the module's ioctls
  *   delay.c     delay points, in test builds only

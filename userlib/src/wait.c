@@ -78,8 +78,8 @@ static _Atomic uintptr_t *kf_latch_word(struct kf_wait_queue *q)
 
 /* --- plain threads ---------------------------------------------------------- */
 
-/* errno belongs to the caller. */
-static long kf_futex(atomic_uint *word, int op, uint32_t value, const struct timespec *until)
+/* errno belongs to the caller. Context: any, signal handlers included. */
+long kf_futex(atomic_uint *word, int op, uint32_t value, const struct timespec *until)
 {
 	int saved = errno;
 	long ret = syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, until, NULL,

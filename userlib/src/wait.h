@@ -96,6 +96,7 @@ struct kf_place *kf_claim_first_latched(struct kf_wait_queue *q);
 void kf_claim_all_latched(struct kf_wait_queue *q, struct kf_wakes *wakes);
 void kf_waiter_init(struct kf_waiter *me);
 int kf_await(struct kf_waiter *me, uint64_t object, uint64_t deadline);
+long kf_futex(atomic_uint *word, int op, uint32_t value, const struct timespec *until);
 
 /* mutex.c */
 void kf_mutex_lock_again(kf_mutex_t *m);
