@@ -2,6 +2,7 @@
 /* fork() in a fiber: the child has the one stack it runs on, and that is its own. */
 #include <errno.h>
 #include <kfiber/kfiber.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -249,6 +250,79 @@ static int other_ways(void *arg)
 TEST(system_popen_spawn_exec_vfork)
 {
 	ASSERT_EQ(0, run(2, other_ways, NULL));
+}
+
+/*
+ * A plain thread has a stack of its own, which the kernel copies as ever: of the fibers' nothing is
+ * in the child, which may begin anew.
+ */
+static void *fork_plain(void *arg)
+{
+	volatile char *other = atomic_load(&others_stack);
+	int status = -1;
+	pid_t child;
+
+	if (fork_here(NULL) != 42)
+		return (void *)1l;
+	child = fork();
+	if (!child) {
+		signal(SIGSEGV, SIG_DFL);
+		_exit(*other);
+	}
+	if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status) ||
+	    WTERMSIG(status) != SIGSEGV)
+		return (void *)2l;
+	child = fork();
+	if (!child)
+		_exit(!kf_self() && run(2, five, NULL) == 5 ? 46 : 1);
+	return (void *)(exit_status(child) == 46 ? 0l : 3l);
+}
+
+static int beside_a_plain_thread(void *arg)
+{
+	void *result = NULL;
+	pthread_t thread;
+	kf_fiber_t other;
+
+	atomic_store(&others_stack, NULL);
+	if (kf_spawn(&other, NULL, show_stack, NULL))
+		return -1;
+	while (!atomic_load(&others_stack))
+		kf_yield();
+	if (pthread_create(&thread, NULL, fork_plain, NULL) || pthread_join(thread, &result))
+		return -2;
+	kf_unpark(other);
+	return kf_join(other, NULL) ? -3 : (int)(long)result;
+}
+
+TEST(a_plain_thread_forks)
+{
+	ASSERT_EQ(0, run(2, beside_a_plain_thread, NULL));
+}
+
+/* Each of several fibers has a command run at the same time, by all ways there are. */
+static void *run_commands(void *arg)
+{
+	return (void *)(long)other_ways(NULL);
+}
+
+static int commands_from_many(void *arg)
+{
+	kf_fiber_t fibers[6];
+	void *value;
+	int i, bad = 0;
+
+	for (i = 0; i < 6; i++)
+		if (kf_spawn(&fibers[i], NULL, run_commands, NULL))
+			return -1;
+	for (i = 0; i < 6; i++)
+		bad += kf_join(fibers[i], &value) || value;
+	return bad;
+}
+
+TEST(system_popen_spawn_exec_vfork_from_several_fibers)
+{
+	ASSERT_EQ(0, run(2, commands_from_many, NULL));
 }
 
 /* Fibers come and go while others fork. */

@@ -91,6 +91,45 @@ TEST(growth_doubles)
 	ASSERT_LE(faults, 12);
 }
 
+/*
+ * How many faults a new stack's growth to @bytes takes; its first page is there. In a class of
+ * its own, so that nobody has been there before.
+ */
+static void *counts_faults(void *arg)
+{
+	struct kf_stack_stats s = { .size = sizeof(s) };
+	size_t bytes = (size_t)arg;
+
+	/* What is above has a part of the first page. */
+	if (go_deep(((uintptr_t)__builtin_frame_address(0) + 4095) & ~4095ul, bytes - 1024) ||
+	    kf_stack_stats(kf_self(), &s) || s.committed < bytes)
+		return (void *)1000l;
+	return (void *)(long)s.faults;
+}
+
+static int faults_to(void *arg)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .stack_size = 4096 * KIB };
+	kf_fiber_t fiber;
+	void *faults;
+
+	if (kf_spawn(&fiber, &attr, counts_faults, arg) || kf_join(fiber, &faults))
+		return -1;
+	return (int)(long)faults;
+}
+
+TEST(first_growth_takes_few_faults)
+{
+	int to_64k = run(0, faults_to, (void *)(64 * KIB));
+	int to_1m = run(0, faults_to, (void *)(1024 * KIB));
+
+	/* 2, 4, 8, 16 pages; 256. */
+	EXPECT_LE(1, to_64k);
+	EXPECT_GE(5, to_64k);
+	EXPECT_LT(to_64k, to_1m);
+	EXPECT_GE(9, to_1m);
+}
+
 static int deep_many(void *arg)
 {
 	struct kf_attr attr = { .size = sizeof(attr), .stack_size = 512 * KIB };
