@@ -51,6 +51,8 @@
  * is idle: kf_tell_critical() in the library's queue.c. When there are more, whoever
  * queued just then may have been seen by nobody. So all are looked at once more after
  * a grace period, when those stores have long been made.
+ *
+ * selftests/models/processors.pml is a model of all this.
  */
 #include <linux/kfiber.h>
 #include <linux/minmax.h>
