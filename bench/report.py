@@ -84,7 +84,7 @@ def report_row(row, data, unit):
     if unit == "instructions":
         titles = [t.replace(", us", ", 1,000 instr.").replace("ns a", "instr. a") for t in titles]
         titles = ["instructions" if t == "ns" else t for t in titles]
-    return table([""] + titles, lines)
+    return table(["\\"] + titles, lines)
 
 
 def report(path):
