@@ -42,7 +42,7 @@
  */
 #include <time.h>
 
-#include "internal.h"
+#include "queue.h"
 
 #define KF_NS_PER_S 1000000000ull
 
@@ -71,14 +71,13 @@ uint64_t kf_now(void)
 }
 
 /**
- * kf_since() - what a wait that begins now is stamped with
+ * kf_ask_since() - kf_since() when nobody keeps the time
  * @d: the domain
  *
- * It may be a tick of the kernel's (1 to 10 ms) too early: the coarse clock is a load of
- * what the kernel has stored there, on every machine; kf_real_now() is a system call
- * where the CPU's counter is of no use.
+ * The coarse clock is a load of what the kernel has stored there, on every machine;
+ * kf_real_now() is a system call where the CPU's counter is of no use.
  */
-uint64_t kf_since(const struct kf_domain *d)
+KF_RARELY uint64_t kf_ask_since(const struct kf_domain *d)
 {
 	struct timespec now;
 

@@ -29,6 +29,7 @@
 
 #include "ctx.h"
 #include "object.h"
+#include "queue.h"
 
 #define KF_DEFAULT_STACK_SHIFT 18
 
@@ -519,15 +520,17 @@ int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void
 	if (!err) {
 		kf_block(w->domain, name)->spawn_site = site;
 		kf_block(w->domain, name)->value = (uintptr_t)member;
-		kf_count(&kf_worker_processor(w)->block->spawns);
+		struct kfiber_processor_block *p = kf_processor_block(w);
+
+		kf_count(&p->spawns);
 		if (out)
 			*out = name;
 		kf_delay(KF_DELAY_SPAWN);
 		priority = kf_spawn_priority(w, &full);
-		if (__builtin_expect(!!priority, 0))
+		if (kf_unlikely(priority))
 			kf_push_new_apart(w, name, priority);
 		else
-			kf_push_next_critical(w, name);
+			kf_push_next_critical(w, p, name);
 	}
 	kf_leave(w);
 	if (err)

@@ -6,8 +6,10 @@
  *   arena.c     where stacks are mapped
  *   worker.c    threads: their loop, the making of spares
  *   cpus.c      how many CPUs there are for us
- *   queue.c     a processor's queues, and who is told about new work
- *   switch.c    from fiber to fiber, and what is done for the one that was left
+ *   queue.c     a processor's queues, and who is told about new work; queue.h is
+ *               what each switch and each wake-up does to them
+ *   switch.c    from fiber to fiber, and what is done for the one that was left;
+ *               switch.h is the usual case
  *   fiber.c     spawn, exit, join, detach; pools of control blocks
  *   park.c      park, unpark, sleep, yield
  *   pin.c       fibers that stay on their thread
@@ -40,7 +42,12 @@
  * in the one of the fiber that comes.
  *
  * After a switch a fiber may be on another thread. So thread-local state is read
- * by functions that are never inlined, and no pointer to it is kept.
+ * by kf_worker_self(), which the compiler takes for something new each time, and no
+ * pointer to it is kept.
+ *
+ * The usual case of what a program does a million times a second is inline, in few
+ * instructions: bench/count counts them. What is rare is in functions of its own
+ * (KF_RARELY), and one look at kf_worker.unusual says that nothing of that is so.
  */
 #ifndef KF_INTERNAL_H
 #define KF_INTERNAL_H
@@ -59,6 +66,12 @@
 
 /* Never inlined, cloned or reasoned about: for what depends on the thread. */
 #define KF_OUT_OF_LINE __attribute__((noipa))
+
+/* Out of line: who does not come there saves no registers for it. */
+#define KF_RARELY __attribute__((noinline, cold))
+
+#define kf_likely(condition) __builtin_expect(!!(condition), 1)
+#define kf_unlikely(condition) __builtin_expect(!!(condition), 0)
 
 #define KF_STACK_CLASSES (KFIBER_STACK_SHIFT_MAX - KFIBER_STACK_SHIFT_MIN + 1)
 
@@ -111,6 +124,7 @@ struct kf_processor {
 enum kf_after {
 	KF_AFTER_NOTHING,
 	KF_AFTER_YIELD,
+	KF_AFTER_YIELD_APART,	/* and is in no queue of ours */
 	KF_AFTER_PARK,
 	KF_AFTER_EXIT,
 };
@@ -125,13 +139,19 @@ struct kf_stack {
  * struct kf_worker - a thread that runs fibers
  * @domain: its domain
  * @block: shared with the module
+ * @header: the domain's, as the next two: they are here for being at hand
+ * @processors: table, by index
+ * @fibers: table, by index
+ * @unusual: there is a checker or a test clock, or @pins is not 0: switches and waits
+ *	have more to do than is usual
  * @index: its number there
  * @thread: to be joined at the end; not the thread that called kf_run()
  * @next: in the list of all, domain.threads
  * @sp: the stack pointer of its own stack while it runs a fiber
  * @current: the fiber that it runs, NULL when it is on its own stack
- * @after: what to do for @left
- * @left: the fiber that was switched away from
+ * @after: what to do for the fiber that was switched away from
+ * @left: it
+ * @left_name: its name, if that has yielded
  * @arm: a fiber whose timer the next call of the module sets; 0 for none
  * @offer: the next call lets others have the processor first
  * @pins: how often the fiber that it runs, or @pinned, has pinned itself; while that is
@@ -151,13 +171,18 @@ struct kf_stack {
 struct kf_worker {
 	struct kf_domain *domain;
 	struct kfiber_worker_block *block;
+	struct kfiber_domain_block *header;
+	struct kfiber_processor_block *processors;
+	struct kfiber_fiber_block *fibers;
+	struct kfiber_fiber_block *current;
+	enum kf_after after;
+	bool unusual;
+	struct kfiber_fiber_block *left;
+	kf_fiber_t left_name;
 	uint32_t index;
 	pthread_t thread;
 	struct kf_worker *next;
 	__u64 sp;
-	struct kfiber_fiber_block *current;
-	enum kf_after after;
-	struct kfiber_fiber_block *left;
 	kf_fiber_t arm;
 	bool offer;
 	unsigned int pins;
@@ -363,13 +388,23 @@ static inline uint32_t kf_read32(__u32 *field)
 	return atomic_load_explicit(kf_atomic32(field), memory_order_relaxed);
 }
 
+static inline uint64_t kf_read64(__u64 *field)
+{
+	return atomic_load_explicit(kf_atomic64(field), memory_order_relaxed);
+}
+
 /* A counter with one writer at a time. */
 static inline void kf_count(__u64 *field)
 {
+#ifdef __x86_64__
+	/* Of C's atomics a compiler makes three instructions. */
+	asm("incq %0" : "+m" (*field));
+#else
 	_Atomic uint64_t *counter = kf_atomic64(field);
 
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
+#endif
 }
 
 static inline uint32_t kf_generation(uint64_t word)
@@ -389,7 +424,7 @@ static inline struct kf_processor *kf_worker_processor(struct kf_worker *w)
 
 static inline struct kfiber_processor_block *kf_processor_block(struct kf_worker *w)
 {
-	return &w->domain->processor_blocks[kf_read32(&w->block->processor)];
+	return &w->processors[kf_read32(&w->block->processor)];
 }
 
 /* Is a memory limit nearly reached, as far as somebody watches? */
@@ -416,8 +451,24 @@ static inline struct kfiber_fiber_block *kf_block(struct kf_domain *d, kf_fiber_
 	return &d->fiber_blocks[index];
 }
 
+static inline bool kf_has_test_clock(const struct kf_domain *d)
+{
+	return d->flags & KF_TEST_CLOCK;
+}
+
 /* domain.c */
 extern struct kf_domain *_Atomic kf_domain;
+
+/*
+ * Other programs pay the test of a variable: not 0 if there is a
+ * checker, and that does not change.
+ */
+extern unsigned int kf_checkers __attribute__((visibility("hidden")));
+
+static inline bool kf_is_checked(void)
+{
+	return __builtin_expect(kf_checkers, 0);
+}
 
 /* arena.c */
 int kf_arena_reach(struct kf_domain *d, unsigned int shift, uint32_t slot);
@@ -432,7 +483,25 @@ static inline uintptr_t kf_arena_base(struct kf_domain *d, unsigned int shift)
 }
 
 /* worker.c */
+extern __thread struct kf_worker *kf_this_worker
+	__attribute__((visibility("hidden"), tls_model("initial-exec")));
+
+#ifdef __x86_64__
+/*
+ * Return: NULL in a plain thread. Not C: the compiler would keep the variable's address, or
+ * its value, across a switch, after which the thread is another one.
+ */
+static inline struct kf_worker *kf_worker_self(void)
+{
+	struct kf_worker *w;
+
+	asm volatile("movq kf_this_worker@gottpoff(%%rip), %0\n\t"
+		     "movq %%fs:(%0), %0" : "=r" (w) : : "memory");
+	return w;
+}
+#else
 struct kf_worker *kf_worker_self(void);
+#endif
 int kf_worker_run(struct kf_worker *w);
 void kf_workers_join(struct kf_domain *d);
 void kf_worker_forget(void);
@@ -451,22 +520,30 @@ void kf_make_up_for_slice(struct kf_worker *w);
 
 static inline void kf_enter(struct kf_worker *w)
 {
-	_Atomic uint32_t *critical = kf_atomic32(&w->block->critical);
+	struct kfiber_worker_block *b = w->block;
 
-	atomic_store_explicit(critical, 1, memory_order_relaxed);
+	atomic_store_explicit(kf_atomic32(&b->critical), 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
 	kf_delay(KF_DELAY_ENTER);
-	if (__builtin_expect(kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR, 0))
+	if (kf_unlikely(kf_read32(&b->processor) == KFIBER_NO_PROCESSOR))
 		kf_acquire(w);
 }
 
 static inline void kf_leave(struct kf_worker *w)
 {
+	struct kfiber_worker_block *b = w->block;
+
 	atomic_signal_fence(memory_order_seq_cst);
-	atomic_store_explicit(kf_atomic32(&w->block->critical), 0, memory_order_relaxed);
+	atomic_store_explicit(kf_atomic32(&b->critical), 0, memory_order_relaxed);
 	kf_delay(KF_DELAY_LEAVE);
-	if (__builtin_expect(kf_read32(&w->block->preempt), 0))
+	if (kf_unlikely(kf_read32(&b->preempt)))
 		kf_make_up_for_slice(w);
+}
+
+/* Whoever changes what it depends on says so here; see kf_worker.unusual. */
+static inline void kf_note_unusual(struct kf_worker *w)
+{
+	w->unusual = w->pins || kf_is_checked() || kf_has_test_clock(w->domain);
 }
 
 /* queue.c */
@@ -477,16 +554,13 @@ enum kf_pick {
 };
 
 enum kf_pick kf_pick_critical(struct kf_worker *w, kf_fiber_t *name);
-void kf_push_next_critical(struct kf_worker *w, kf_fiber_t name);
-void kf_push_last_critical(struct kf_worker *w, kf_fiber_t name);
-void kf_push_left_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
 bool kf_is_anything_queued_critical(struct kf_worker *w);
 
 /* switch.c */
 void kf_jump(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save, bool for_good);
 void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save, bool for_good);
 void kf_switch_critical(struct kf_worker *w, enum kf_after after);
-struct kf_worker *kf_arrive(void);
+void kf_arrive(void);
 void kf_stack_prepare(struct kf_domain *d, struct kfiber_fiber_block *f, void *(*fn)(void *),
 		      void *arg);
 
@@ -514,7 +588,8 @@ int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, ui
 int kf_tell(struct kf_domain *d, kf_fiber_t name, uint64_t flag);
 void kf_set_interrupt(struct kf_domain *d, kf_fiber_t name);
 void kf_clear_interrupt(struct kfiber_fiber_block *self);
-void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
+bool kf_is_woken(uint64_t word);
+void kf_woken_critical(struct kf_worker *w, struct kfiber_fiber_block *f);
 struct kf_worker *kf_hold_begin(void);
 bool kf_hold(struct kfiber_fiber_block *f, uint64_t word);
 void kf_let_go(struct kf_domain *d, struct kf_worker *w, struct kfiber_fiber_block *f);
@@ -536,11 +611,17 @@ void kf_clock_jump_critical(struct kf_worker *w);
 uint64_t kf_mix(uint64_t *state);
 uint64_t kf_real_now(void);
 uint64_t kf_domain_now(const struct kf_domain *d);
-uint64_t kf_since(const struct kf_domain *d);
+uint64_t kf_ask_since(const struct kf_domain *d);
 
-static inline bool kf_has_test_clock(const struct kf_domain *d)
+/*
+ * What a wait that begins now is stamped with; it may be a tick too early, of the kernel's or
+ * of the module's. @usual: the domain has no clock of its own.
+ */
+static inline uint64_t kf_since(const struct kf_worker *w, bool usual)
 {
-	return d->flags & KF_TEST_CLOCK;
+	uint64_t now = usual ? kf_read64(&w->header->now) : 0;
+
+	return kf_likely(now) ? now : kf_ask_since(w->domain);
 }
 
 /* file.c */
@@ -581,17 +662,7 @@ void kf_alt_stack_give(struct kf_worker *w);
 void kf_alt_stack_take(struct kf_worker *w);
 void kf_alt_stack_free(struct kf_worker *w);
 
-/*
- * checker.c. Other programs pay the test of a variable: not 0 if there is a
- * checker, and that does not change.
- */
-extern unsigned int kf_checkers __attribute__((visibility("hidden")));
-
-static inline bool kf_is_checked(void)
-{
-	return __builtin_expect(kf_checkers, 0);
-}
-
+/* checker.c */
 void kf_check_find(void);
 unsigned int kf_check_max_fibers(unsigned int usual);
 uint32_t kf_check_setup_flags(void);

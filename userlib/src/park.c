@@ -39,41 +39,33 @@
 #include <sched.h>
 
 #include "ctx.h"
+#include "switch.h"
 
+/* What a fiber with that word waits for. */
 static uint64_t kf_awaited_flag(uint64_t word)
 {
 	return word & KFIBER_WAITS_WAKE ? KFIBER_WAKE : KFIBER_PERMIT;
 }
 
-/* PARKING -> PARKED, or what came meanwhile. Return: false if the fiber is to be queued. */
-static bool kf_publish(struct kfiber_fiber_block *f)
+/* Something has come for one that is PARKING: does it end the wait? */
+bool kf_is_woken(uint64_t word)
 {
-	_Atomic uint64_t *word = kf_atomic64(&f->word);
-	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
-	uint64_t new;
-	bool woken;
-
-	do {
-		woken = old & (kf_awaited_flag(old) | KFIBER_TIMEDOUT);
-		new = old & ~KFIBER_STATE_MASK;
-		if (woken)
-			new = (new & ~KFIBER_WAITS_WAKE) | KFIBER_ACTIVE;
-		else
-			new |= KFIBER_PARKED;
-		kf_delay(KF_DELAY_PUBLISH);
-	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
-							memory_order_relaxed));
-	kf_delay(KF_DELAY_PUBLISHED);
-	return !woken;
+	return word & (kf_awaited_flag(word) | KFIBER_TIMEDOUT);
 }
 
-/* Nobody is on the fiber's stack: it may be resumed, by others or right away. */
-void kf_publish_parked_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
+/* Nobody is on the fiber's stack, and it is to go on. */
+KF_RARELY void kf_woken_critical(struct kf_worker *w, struct kfiber_fiber_block *f)
 {
-	kf_count(&kf_processor_block(w)->parks);
-	if (kf_publish(f))
-		return;
-	kf_push_left_critical(w, f);
+	if (kf_unlikely(kf_read64(&f->word) & KF_APART))
+		kf_push_apart_critical(w, f);
+	else
+		kf_push_last_critical(w, kf_name(w->domain, f));
+}
+
+/* The state of a fiber that is about to wait, or waits, with the flag for what. */
+static __always_inline uint64_t kf_waiting(uint64_t state, uint64_t awaited)
+{
+	return state | (awaited == KFIBER_WAKE ? KFIBER_WAITS_WAKE : 0);
 }
 
 enum kf_begun {
@@ -83,35 +75,39 @@ enum kf_begun {
 };
 
 /* Says that the fiber is about to wait. */
-static enum kf_begun kf_begin_wait(struct kfiber_fiber_block *self, uint64_t awaited)
+static __always_inline enum kf_begun kf_begin_wait(struct kfiber_fiber_block *self,
+						   uint64_t awaited)
 {
 	_Atomic uint64_t *word = kf_atomic64(&self->word);
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
 	uint64_t new;
 
 	do {
-		if (old & awaited)
+		if (kf_unlikely(old & awaited))
 			new = old & ~awaited;
-		else if (old & KFIBER_LOOK)
+		else if (kf_unlikely(old & KFIBER_LOOK))
 			new = old & ~KFIBER_LOOK;
 		else
-			new = (old & ~KFIBER_STATE_MASK) | KFIBER_PARKING |
-			      (awaited == KFIBER_WAKE ? KFIBER_WAITS_WAKE : 0);
+			new = old - KFIBER_ACTIVE + kf_waiting(KFIBER_PARKING, awaited);
 		kf_delay(KF_DELAY_BEGIN_WAIT);
-	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
-							memory_order_relaxed));
-	if (old & awaited)
+	} while (kf_unlikely(!atomic_compare_exchange_weak_explicit(word, &old, new,
+								    memory_order_acq_rel,
+								    memory_order_relaxed)));
+	if (kf_unlikely(old & awaited))
 		return KF_TAKEN;
-	return old & KFIBER_LOOK ? KF_LOOK_AGAIN : KF_WAITS;
+	return kf_unlikely(old & KFIBER_LOOK) ? KF_LOOK_AGAIN : KF_WAITS;
 }
 
 /* Return: 0 if what was awaited came, -ETIMEDOUT if it is to look again. */
-static int kf_end_wait(struct kfiber_fiber_block *self, uint64_t awaited)
+static __always_inline int kf_end_wait(struct kfiber_fiber_block *self, uint64_t awaited)
 {
-	uint64_t old = atomic_fetch_and_explicit(kf_atomic64(&self->word),
-						 ~(awaited | KFIBER_TIMEDOUT),
-						 memory_order_acq_rel);
+	_Atomic uint64_t *word = kf_atomic64(&self->word);
+	uint64_t flags = awaited | KFIBER_TIMEDOUT, old;
 
+	/* Who is resumed while parked is so by what is awaited, and finds no flag. */
+	if (kf_likely(!(atomic_load_explicit(word, memory_order_acquire) & flags)))
+		return 0;
+	old = atomic_fetch_and_explicit(word, ~flags, memory_order_acq_rel);
 	return old & KFIBER_TIMEDOUT && !(old & awaited) ? -ETIMEDOUT : 0;
 }
 
@@ -146,8 +142,12 @@ static void kf_clear_deadline(struct kfiber_fiber_block *self, struct kf_sleeper
 	kf_store_deadline(self, self->value ? kf_member_deadline(self) : KFIBER_NEVER);
 }
 
-/* One wait. Return: 0, -ETIMEDOUT to look again whether it is over. */
-static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
+/*
+ * One wait. @usual: there is no deadline and no context, and nothing unusual about the worker;
+ * a constant. Return: 0, -ETIMEDOUT to look again whether it is over.
+ */
+static __always_inline int kf_wait_once(struct kf_worker *w, uint64_t awaited,
+					uint64_t deadline, bool usual)
 {
 	struct kfiber_fiber_block *self = w->current;
 	struct kf_sleeper sleeper;
@@ -155,22 +155,26 @@ static int kf_wait_once(struct kf_worker *w, uint64_t awaited, uint64_t deadline
 
 	kf_enter(w);
 	begun = kf_begin_wait(self, awaited);
-	if (begun != KF_WAITS) {
+	if (kf_unlikely(begun != KF_WAITS)) {
 		kf_leave(w);
 		return begun == KF_TAKEN ? 0 : -ETIMEDOUT;
 	}
 	kf_delay(KF_DELAY_PARKING);
-	atomic_store_explicit(kf_atomic64(&self->wait_since), kf_since(w->domain),
+	atomic_store_explicit(kf_atomic64(&self->wait_since), kf_since(w, usual),
 			      memory_order_relaxed);
-	if (deadline != KF_FOREVER)
-		kf_set_deadline(w, self, &sleeper, deadline);
-	else if (__builtin_expect(self->value, 0))
-		kf_store_deadline(self, KFIBER_NEVER);
-	kf_switch_critical(w, KF_AFTER_PARK);
+	if (usual) {
+		kf_switch_usual_critical(w, KF_AFTER_PARK);
+	} else {
+		if (deadline != KF_FOREVER)
+			kf_set_deadline(w, self, &sleeper, deadline);
+		else if (self->value)
+			kf_store_deadline(self, KFIBER_NEVER);
+		kf_switch_critical(w, KF_AFTER_PARK);
+	}
 	kf_delay(KF_DELAY_END_WAIT);
-	if (deadline != KF_FOREVER)
+	if (!usual && deadline != KF_FOREVER)
 		kf_clear_deadline(self, &sleeper);
-	else if (__builtin_expect(self->value, 0))
+	else if (!usual && self->value)
 		kf_clear_deadline(self, NULL);
 	return kf_end_wait(self, awaited);
 }
@@ -194,6 +198,24 @@ static int kf_wait_is_over(struct kfiber_fiber_block *self, uint64_t word, uint6
 	return deadline != KF_FOREVER && kf_now() >= deadline ? -ETIMEDOUT : 0;
 }
 
+static KF_RARELY int kf_wait_unusual(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
+{
+	for (;;) {
+		struct kfiber_fiber_block *self = w->current;
+		/* What a canceller wrote before is seen. */
+		uint64_t word = atomic_load_explicit(kf_atomic64(&self->word),
+						     memory_order_acquire);
+		int err = word & awaited ? 0 : kf_wait_is_over(self, word, deadline);
+
+		if (err)
+			return err;
+		kf_delay(KF_DELAY_LOOKED);
+		if (!kf_wait_once(w, awaited, kf_soonest(self, deadline), false))
+			return 0;
+		w = kf_worker_self();
+	}
+}
+
 /**
  * kf_wait() - wait until something comes, a deadline passes or the fiber is cancelled
  * @w: the caller's worker
@@ -206,20 +228,16 @@ static int kf_wait_is_over(struct kfiber_fiber_block *self, uint64_t word, uint6
  */
 int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
 {
-	for (;;) {
-		struct kfiber_fiber_block *self = w->current;
-		/* What a canceller wrote before is seen. */
-		uint64_t word = atomic_load_explicit(kf_atomic64(&self->word),
-						     memory_order_acquire);
-		int err = word & awaited ? 0 : kf_wait_is_over(self, word, deadline);
+	struct kfiber_fiber_block *self = w->current;
 
-		if (err)
-			return err;
+	if (kf_likely(deadline == KF_FOREVER && !self->value && !w->unusual &&
+		      !(kf_read64(&self->word) & KFIBER_CANCELLED))) {
 		kf_delay(KF_DELAY_LOOKED);
-		if (!kf_wait_once(w, awaited, kf_soonest(self, deadline)))
+		if (kf_likely(!kf_wait_once(w, awaited, KF_FOREVER, true)))
 			return 0;
 		w = kf_worker_self();
 	}
+	return kf_wait_unusual(w, awaited, deadline);
 }
 
 /**
@@ -231,7 +249,7 @@ int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline)
  */
 void kf_wait_masked(struct kf_worker *w, uint64_t awaited)
 {
-	while (kf_wait_once(w, awaited, KF_FOREVER))
+	while (kf_wait_once(w, awaited, KF_FOREVER, false))
 		w = kf_worker_self();
 }
 
@@ -241,36 +259,38 @@ void kf_wait_masked(struct kf_worker *w, uint64_t awaited)
  * put it in: the module does. So it does for one that goes before or after others, as
  * @word has it, and of one that is pinned it tells its thread.
  */
-static void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name,
-			   uint64_t word)
+static __always_inline void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical,
+					   kf_fiber_t name, uint64_t word)
 {
 	struct kf_worker *w = critical ? critical : kf_fiber_worker();
+	struct kfiber_worker_block *b;
+	struct kfiber_processor_block *p;
 
-	if (word & KF_APART) {
+	if (kf_unlikely(word & KF_APART || !w ||
+			(!critical && kf_read32(&w->block->critical)))) {
 		kf_call_ready(d, &name, 1);
 		return;
 	}
-	if (!critical && w) {
-		if (kf_read32(&w->block->critical)) {
-			w = NULL;
-		} else {
-			atomic_store_explicit(kf_atomic32(&w->block->critical), 1,
-					      memory_order_relaxed);
-			atomic_signal_fence(memory_order_seq_cst);
-		}
+	b = w->block;
+	if (!critical) {
+		atomic_store_explicit(kf_atomic32(&b->critical), 1, memory_order_relaxed);
+		atomic_signal_fence(memory_order_seq_cst);
 	}
-	if (!w) {
-		kf_call_ready(d, &name, 1);
-		return;
-	}
-	if (kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR) {
+	if (kf_unlikely(kf_read32(&b->processor) == KFIBER_NO_PROCESSOR)) {
 		kf_call_ready(d, &name, 1);
 	} else {
-		kf_count(&kf_processor_block(w)->unparks);
-		kf_push_next_critical(w, name);
+		p = kf_processor_block(w);
+		kf_count(&p->unparks);
+		kf_push_next_critical(w, p, name);
 	}
 	if (!critical)
 		kf_leave(w);
+}
+
+static KF_RARELY void kf_queue_told(struct kf_domain *d, struct kf_worker *critical,
+				    kf_fiber_t name, uint64_t word)
+{
+	kf_queue_woken(d, critical, name, word);
 }
 
 /*
@@ -317,8 +337,7 @@ void kf_let_go(struct kf_domain *d, struct kf_worker *w, struct kfiber_fiber_blo
 	kf_fiber_t name = kf_name(d, f);
 
 	if (!kf_publish(f))
-		kf_queue_woken(d, w, name, atomic_load_explicit(kf_atomic64(&f->word),
-								memory_order_relaxed));
+		kf_queue_told(d, w, name, kf_read64(&f->word));
 }
 
 /* Is this the word of the fiber of that name, and has it not ended? */
@@ -337,8 +356,10 @@ static bool kf_word_lives(uint64_t word, kf_fiber_t name)
  *
  * Return: 0, -ESRCH.
  */
-int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, uint64_t flag)
+__always_inline int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name,
+			    uint64_t flag)
 {
+	uint64_t parked = kf_waiting(KFIBER_PARKED, flag);
 	struct kfiber_fiber_block *f = kf_block(d, name);
 	_Atomic uint64_t *word;
 	uint64_t old, new;
@@ -349,18 +370,16 @@ int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, ui
 	word = kf_atomic64(&f->word);
 	old = atomic_load_explicit(word, memory_order_relaxed);
 	do {
-		if (!kf_word_lives(old, name))
+		if (kf_unlikely(!kf_word_lives(old, name)))
 			return -ESRCH;
-		queue = kf_state(old) == KFIBER_PARKED && flag == kf_awaited_flag(old);
-		if (queue)
-			new = (old & ~(KFIBER_STATE_MASK | KFIBER_WAITS_WAKE)) | KFIBER_ACTIVE;
-		else
-			new = old | flag;
+		queue = (old & (KFIBER_STATE_MASK | KFIBER_WAITS_WAKE)) == parked;
+		new = kf_likely(queue) ? old - parked + KFIBER_ACTIVE : old | flag;
 		kf_delay(KF_DELAY_WAKE);
-	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
-							memory_order_relaxed));
+	} while (kf_unlikely(!atomic_compare_exchange_weak_explicit(word, &old, new,
+								    memory_order_acq_rel,
+								    memory_order_relaxed)));
 	kf_delay(KF_DELAY_WOKEN);
-	if (queue)
+	if (kf_likely(queue))
 		kf_queue_woken(d, critical, name, old);
 	return 0;
 }
@@ -404,7 +423,7 @@ int kf_tell(struct kf_domain *d, kf_fiber_t name, uint64_t flag)
 							memory_order_relaxed));
 	kf_delay(KF_DELAY_WOKEN);
 	if (kf_state(old) == KFIBER_PARKED)
-		kf_queue_woken(d, NULL, name, old);
+		kf_queue_told(d, NULL, name, old);
 	else if (kf_state(old) == KFIBER_ACTIVE && (old | flag) & KFIBER_INTERRUPT &&
 		 name != kf_self())
 		kf_call_interrupt(d, name);
@@ -446,19 +465,24 @@ void kf_clear_interrupt(struct kfiber_fiber_block *self)
 		;
 }
 
+static KF_RARELY int kf_park_checked(struct kf_worker *w, uint64_t deadline)
+{
+	struct kfiber_fiber_block *self = w->current;
+	int err = kf_wait(w, KFIBER_PERMIT, deadline);
+
+	if (!err)
+		kf_check_acquire(&self->word);
+	return err;
+}
+
 int kf_park(uint64_t deadline)
 {
 	struct kf_worker *w = kf_fiber_worker();
-	struct kfiber_fiber_block *self;
-	int err;
 
 	if (!w)
 		return -EPERM;
-	self = w->current;
-	err = kf_wait(w, KFIBER_PERMIT, deadline);
-	if (!err && kf_is_checked())
-		kf_check_acquire(&self->word);
-	return err;
+	return kf_is_checked() ? kf_park_checked(w, deadline) :
+				 kf_wait(w, KFIBER_PERMIT, deadline);
 }
 
 int kf_unpark(kf_fiber_t fiber)
@@ -491,5 +515,8 @@ void kf_yield(void)
 		return;
 	}
 	kf_enter(w);
-	kf_switch_critical(w, KF_AFTER_YIELD);
+	if (kf_likely(!w->unusual && !(kf_read64(&w->current->word) & KF_APART)))
+		kf_switch_usual_critical(w, KF_AFTER_YIELD);
+	else
+		kf_switch_critical(w, KF_AFTER_YIELD);
 }

@@ -50,9 +50,11 @@ int kf_pin(void)
 		return -EPERM;
 	if (w->pins == UINT_MAX || (!w->pins && !kf_pin_count(w->domain)))
 		return -EAGAIN;
-	if (!w->pins++)
+	if (!w->pins++) {
 		atomic_fetch_or_explicit(kf_atomic64(&w->current->word), KFIBER_PINNED,
 					 memory_order_relaxed);
+		kf_note_unusual(w);
+	}
 	return 0;
 }
 
@@ -68,6 +70,7 @@ int kf_unpin(void)
 		atomic_fetch_and_explicit(kf_atomic64(&w->current->word), ~KFIBER_PINNED,
 					  memory_order_relaxed);
 		kf_pin_uncount(w->domain);
+		kf_note_unusual(w);
 	}
 	return 0;
 }
@@ -82,6 +85,7 @@ void kf_pin_stay_critical(struct kf_worker *w, struct kfiber_fiber_block *f, enu
 {
 	if (after == KF_AFTER_EXIT) {
 		w->pins = 0;
+		kf_note_unusual(w);
 		w->leaves = true;
 		kf_pin_uncount(w->domain);
 		return;

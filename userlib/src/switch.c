@@ -7,7 +7,7 @@
  * So what is to be done for it is noted in the worker and done by whoever comes
  * next on the thread (kf_arrive).
  */
-#include "internal.h"
+#include "switch.h"
 
 /*
  * Leaves the stack for that of @to or, without one, the worker's own; returns
@@ -26,44 +26,19 @@ void kf_jump(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save, bo
 /* Enters the fiber @name; what runs now is saved at @save. */
 void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save, bool for_good)
 {
-	struct kfiber_fiber_block *f = &w->domain->fiber_blocks[name & KFIBER_INDEX_MASK];
-
-	w->current = f;
-	w->block->fiber = name;
-	f->processor = kf_read32(&w->block->processor);
-	kf_count(&kf_processor_block(w)->switches);
-	kf_jump(w, f, save, for_good);
+	kf_jump(w, kf_run_critical(w, kf_processor_block(w), name), save, for_good);
 }
 
-/*
- * Does what the one that went wanted, and ends the critical section. Return: the worker
- * that the caller is on now.
- */
-KF_OUT_OF_LINE struct kf_worker *kf_arrive(void)
+/* Does what the one that went wanted, and ends the critical section. */
+void kf_arrive(void)
 {
 	struct kf_worker *w = kf_worker_self();
-	struct kfiber_fiber_block *left = w->left;
-	enum kf_after after = w->after;
 
 	kf_delay(KF_DELAY_ARRIVE);
-	w->after = KF_AFTER_NOTHING;
-	switch (after) {
-	case KF_AFTER_NOTHING:
-		break;
-	case KF_AFTER_YIELD:
-		kf_push_left_critical(w, left);
-		break;
-	case KF_AFTER_PARK:
-		kf_publish_parked_critical(w, left);
-		break;
-	case KF_AFTER_EXIT:
-		kf_fiber_ended_critical(w, left);
-		break;
-	}
+	kf_do_after_critical(w);
 	/* On its own stack the worker goes on to use the processor. */
 	if (w->current)
 		kf_leave(w);
-	return w;
 }
 
 /**
@@ -91,8 +66,10 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 		return;
 	}
 	kf_delay(KF_DELAY_PICKED);
-	w->left = self;
-	w->after = after;
+	if (after == KF_AFTER_YIELD && kf_read64(&self->word) & KF_APART)
+		kf_note_after(w, KF_AFTER_YIELD_APART);
+	else
+		kf_note_after(w, after);
 	if (pick == KF_PICKED) {
 		if (w->arm) {
 			kf_delay(KF_DELAY_ARM);
@@ -107,8 +84,8 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 			kf_pin_stay_critical(w, self, after);
 		kf_jump(w, NULL, &self->sp, for_good);
 	}
-	w = kf_arrive();
-	*w->errno_place = saved;
+	kf_arrive();
+	*kf_worker_self()->errno_place = saved;
 }
 
 /* Makes a fiber begin with fn(arg) when it is resumed. */

@@ -13,13 +13,15 @@
 /* A worker's own stack: the loop, signal handlers that come while it runs. */
 #define KF_WORKER_STACK (256u << 10)
 
-static __thread struct kf_worker *kf_this_worker __attribute__((tls_model("initial-exec")));
+__thread struct kf_worker *kf_this_worker __attribute__((used));
 
+#ifndef __x86_64__
 /* Return: NULL in a plain thread. */
 KF_OUT_OF_LINE struct kf_worker *kf_worker_self(void)
 {
 	return kf_this_worker;
 }
+#endif
 
 /* In a forked child there are no workers. */
 void kf_worker_forget(void)
@@ -35,6 +37,7 @@ static void kf_worker_abandon_fiber(struct kf_worker *w)
 	if (!self)
 		return;
 	w->current = NULL;
+	w->after = KF_AFTER_NOTHING;
 	kf_jump(w, NULL, &self->sp, false);
 }
 
@@ -256,6 +259,7 @@ static void kf_worker_loop(struct kf_worker *w)
 		kf_delay(KF_DELAY_RESUME);
 		if (w->pinned)
 			kf_pin_go_on_critical(w);
+		w->after = KF_AFTER_NOTHING;
 		kf_resume_critical(w, name, &w->sp, false);
 		kf_arrive();
 	}
@@ -269,6 +273,10 @@ static int kf_worker_run_once(struct kf_worker *w)
 	if (err)
 		return err;
 	w->block = &w->domain->worker_blocks[w->index];
+	w->header = w->domain->block;
+	w->processors = w->domain->processor_blocks;
+	w->fibers = w->domain->fiber_blocks;
+	kf_note_unusual(w);
 	if (!(w->domain->flags & KF_NO_FAULT_HANDLER))
 		kf_alt_stack_give(w);
 	w->errno_place = &errno;
