@@ -5,7 +5,7 @@
  * A model of
  *	userlib/src/park.c	kf_wait, kf_wait_once, kf_begin_wait, kf_set_deadline,
  *				kf_end_wait, kf_publish_parked_critical, kf_wake, kf_tell
- *	userlib/src/switch.c	kf_switch_critical, kf_arrive: when the stack is left
+ *	userlib/src/switch.[ch]	kf_switch_critical, kf_do_after_critical: when the stack is left
  *	kmod/word.h		kf_word_woken
  *	kmod/timer.c		kf_timer_arm, kf_timer_fired, kf_timer_look_locked
  *

@@ -146,7 +146,8 @@ static int kf_chan_try_recv_latched(kf_chan_t *c, void *value, struct kf_wakes *
  *
  * Return: 0, -EPIPE, -EAGAIN.
  */
-int kf_chan_try_latched(kf_chan_t *c, enum kf_case_op op, void *value, struct kf_wakes *wakes)
+__always_inline int kf_chan_try_latched(kf_chan_t *c, enum kf_case_op op, void *value,
+					struct kf_wakes *wakes)
 {
 	if (op == KF_CASE_SEND)
 		return kf_chan_try_send_latched(c, value, wakes);
@@ -168,35 +169,45 @@ static int kf_chan_try(kf_chan_t *c, enum kf_case_op op, void *value)
 	return err;
 }
 
-static int kf_chan_do(kf_chan_t *c, enum kf_case_op op, void *value, uint64_t deadline)
+/* Nothing could be done. @w: as the latch gave it, which is held and will be released. */
+static __attribute__((noinline)) int kf_chan_wait_latched(kf_chan_t *c, enum kf_case_op op,
+							  void *value, uint64_t deadline,
+							  struct kf_worker *w)
 {
 	struct kf_wait_queue *q = kf_chan_queue(c, op), *latch = kf_chan_latch(c);
 	struct kf_waiter me;
 	struct kf_place place = { .waiter = &me, .value = value };
-	struct kf_wakes wakes;
-	struct kf_worker *w;
 	int err;
 
-	if (!kf_chan_is_valid(c, op, value))
-		return -EINVAL;
-	kf_wakes_init(&wakes);
-	w = kf_latch(latch);
-	err = kf_chan_try_latched(c, op, value, &wakes);
-	if (err != -EAGAIN) {
-		kf_unlatch_and_wake(w, latch, &wakes);
-		return err;
-	}
 	kf_waiter_init(&me);
 	kf_queue_last_latched(q, &place);
 	kf_unlatch(w, latch);
 	err = kf_await(&me, kf_object(KF_OBJECT_CHAN, c), deadline);
-	if (err) {
-		w = kf_latch(latch);
-		kf_queue_leave_latched(q, &place);
-		kf_unlatch(w, latch);
-		return err;
-	}
-	return me.result;
+	if (kf_likely(!err))
+		return me.result;
+	w = kf_latch(latch);
+	kf_queue_leave_latched(q, &place);
+	kf_unlatch(w, latch);
+	return err;
+}
+
+static __always_inline int kf_chan_do(kf_chan_t *c, enum kf_case_op op, void *value,
+				      uint64_t deadline)
+{
+	struct kf_wait_queue *latch = kf_chan_latch(c);
+	struct kf_wakes wakes;
+	struct kf_worker *w;
+	int err;
+
+	if (kf_unlikely(!kf_chan_is_valid(c, op, value)))
+		return -EINVAL;
+	kf_wakes_init(&wakes);
+	w = kf_latch(latch);
+	err = kf_chan_try_latched(c, op, value, &wakes);
+	if (err == -EAGAIN)
+		return kf_chan_wait_latched(c, op, value, deadline, w);
+	kf_unlatch_and_wake(w, latch, &wakes);
+	return err;
 }
 
 int kf_chan_send(kf_chan_t *c, const void *value)

@@ -664,7 +664,7 @@ kf_fiber_t kf_self(void)
 {
 	struct kf_worker *w = kf_fiber_worker();
 
-	return w ? kf_name(w->domain, w->current) : 0;
+	return w ? w->block->fiber : 0;
 }
 
 int kf_setname(const char *name)

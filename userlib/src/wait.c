@@ -64,17 +64,10 @@
 #include "delay.h"
 #include "wait.h"
 
-#define KF_LATCH_HELD ((uintptr_t)1)
-
 /* Looks at a held latch before parking: its holder, if it runs, needs less than that. */
 #define KF_LATCH_LOOKS 40
 
 #define KF_NS_PER_S 1000000000ull
-
-static _Atomic uintptr_t *kf_latch_word(struct kf_wait_queue *q)
-{
-	return (_Atomic uintptr_t *)&q->latch;
-}
 
 /* --- plain threads ---------------------------------------------------------- */
 
@@ -122,7 +115,9 @@ static void kf_wake_futex(struct kf_waiter *waiter)
 
 void kf_waiter_init(struct kf_waiter *me)
 {
-	me->fiber = kf_self();
+	struct kf_worker *w = kf_fiber_worker();
+
+	me->fiber = w ? w->block->fiber : 0;
 	atomic_store_explicit(&me->state, KF_WAITER_WAITS, memory_order_relaxed);
 	atomic_store_explicit(&me->woken, 0, memory_order_relaxed);
 	me->place = NULL;
@@ -229,15 +224,6 @@ static inline void kf_relax(void)
 #endif
 }
 
-static bool kf_latch_try(_Atomic uintptr_t *latch)
-{
-	uintptr_t free = 0;
-
-	return atomic_compare_exchange_strong_explicit(latch, &free, KF_LATCH_HELD,
-						       memory_order_acquire,
-						       memory_order_relaxed);
-}
-
 static bool kf_latch_look(_Atomic uintptr_t *latch)
 {
 	int i;
@@ -272,40 +258,21 @@ static void kf_latch_wait(struct kf_wait_queue *q)
 }
 
 /**
- * kf_latched_again() - go back into the critical section that a latch needs
- *
- * For who holds one and has done what ends critical sections, or may have parked.
+ * kf_latch_slowly() - take a latch that is held
+ * @w: the caller's worker, in a critical section; NULL in a plain thread
+ * @q: its queue
  *
  * Return: as kf_latch().
  */
-struct kf_worker *kf_latched_again(void)
+KF_RARELY struct kf_worker *kf_latch_slowly(struct kf_worker *w, struct kf_wait_queue *q)
 {
-	struct kf_worker *w = kf_fiber_worker();
-
-	if (w)
-		kf_enter(w);
-	return w;
-}
-
-/**
- * kf_latch() - take the latch of a queue
- * @q: the queue
- *
- * A fiber is in a critical section from here to kf_unlatch().
- *
- * Return: the caller's worker, NULL in a plain thread.
- */
-struct kf_worker *kf_latch(struct kf_wait_queue *q)
-{
-	for (;;) {
-		struct kf_worker *w = kf_latched_again();
-
-		if (kf_latch_try(kf_latch_word(q)) || kf_latch_look(kf_latch_word(q)))
-			return w;
+	while (!kf_latch_look(kf_latch_word(q))) {
 		if (w)
 			kf_leave(w);
 		kf_latch_wait(q);
+		w = kf_latched_again();
 	}
+	return w;
 }
 
 /* From the last to the first: turned round, so that they are woken in their order. */
@@ -333,16 +300,10 @@ static void kf_wake_all(struct kf_worker *w, struct kf_waiter *list)
 	}
 }
 
-/* Releases a latch and stays in the critical section, for who has another one. */
-void kf_unlatch_only(struct kf_worker *w, struct kf_wait_queue *q)
+/* @last: what the word of a latch was that was released: wakes those in its list. */
+KF_RARELY void kf_latch_wake(struct kf_worker *w, uintptr_t last)
 {
-	uintptr_t last;
-
-	kf_delay(KF_DELAY_UNLATCH);
-	last = atomic_exchange_explicit(kf_latch_word(q), 0, memory_order_acq_rel);
-	kf_delay(KF_DELAY_UNLATCHED);
-	if (last != KF_LATCH_HELD)
-		kf_wake_all(w, kf_latch_order((struct kf_waiter *)last));
+	kf_wake_all(w, kf_latch_order((struct kf_waiter *)last));
 }
 
 /**
@@ -353,27 +314,6 @@ void kf_unlatch_only(struct kf_worker *w, struct kf_wait_queue *q)
 void kf_wakes_send(struct kf_worker *w, struct kf_wakes *wakes)
 {
 	kf_wake_all(w, wakes->first);
-}
-
-/**
- * kf_unlatch_and_wake() - release a latch, then wake those who were claimed
- * @w: as kf_latch() gave it
- * @q: the queue; its memory may be gone once the latch is released
- * @wakes: whom to wake
- */
-void kf_unlatch_and_wake(struct kf_worker *w, struct kf_wait_queue *q, struct kf_wakes *wakes)
-{
-	kf_unlatch_only(w, q);
-	kf_wakes_send(w, wakes);
-	if (w)
-		kf_leave(w);
-}
-
-void kf_unlatch(struct kf_worker *w, struct kf_wait_queue *q)
-{
-	kf_unlatch_only(w, q);
-	if (w)
-		kf_leave(w);
 }
 
 /* --- the queue ---------------------------------------------------------------- */

@@ -81,11 +81,8 @@ static inline struct kf_place *kf_queue_first_latched(struct kf_wait_queue *q)
 }
 
 /* wait.c */
-struct kf_worker *kf_latch(struct kf_wait_queue *q);
-struct kf_worker *kf_latched_again(void);
-void kf_unlatch(struct kf_worker *w, struct kf_wait_queue *q);
-void kf_unlatch_and_wake(struct kf_worker *w, struct kf_wait_queue *q, struct kf_wakes *wakes);
-void kf_unlatch_only(struct kf_worker *w, struct kf_wait_queue *q);
+struct kf_worker *kf_latch_slowly(struct kf_worker *w, struct kf_wait_queue *q);
+void kf_latch_wake(struct kf_worker *w, uintptr_t last);
 void kf_wakes_send(struct kf_worker *w, struct kf_wakes *wakes);
 bool kf_queue_is_unused(struct kf_wait_queue *q);
 void kf_queue_last_latched(struct kf_wait_queue *q, struct kf_place *p);
@@ -97,6 +94,91 @@ void kf_claim_all_latched(struct kf_wait_queue *q, struct kf_wakes *wakes);
 void kf_waiter_init(struct kf_waiter *me);
 int kf_await(struct kf_waiter *me, uint64_t object, uint64_t deadline);
 long kf_futex(atomic_uint *word, int op, uint32_t value, const struct timespec *until);
+
+/* --- the latch: what is done to one that nobody else wants ----------------------- */
+
+#define KF_LATCH_HELD ((uintptr_t)1)
+
+static inline _Atomic uintptr_t *kf_latch_word(struct kf_wait_queue *q)
+{
+	return (_Atomic uintptr_t *)&q->latch;
+}
+
+static inline bool kf_latch_try(_Atomic uintptr_t *latch)
+{
+	uintptr_t free = 0;
+
+	return atomic_compare_exchange_strong_explicit(latch, &free, KF_LATCH_HELD,
+						       memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+/**
+ * kf_latched_again() - go back into the critical section that a latch needs
+ *
+ * For who holds one and has done what ends critical sections, or may have parked.
+ *
+ * Return: as kf_latch().
+ */
+static inline struct kf_worker *kf_latched_again(void)
+{
+	struct kf_worker *w = kf_fiber_worker();
+
+	if (kf_likely(w))
+		kf_enter(w);
+	return w;
+}
+
+/**
+ * kf_latch() - take the latch of a queue
+ * @q: the queue
+ *
+ * A fiber is in a critical section from here to kf_unlatch().
+ *
+ * Return: the caller's worker, NULL in a plain thread.
+ */
+static inline struct kf_worker *kf_latch(struct kf_wait_queue *q)
+{
+	struct kf_worker *w = kf_latched_again();
+
+	if (kf_likely(kf_latch_try(kf_latch_word(q))))
+		return w;
+	return kf_latch_slowly(w, q);
+}
+
+/* Releases a latch and stays in the critical section, for who has another one. */
+static inline void kf_unlatch_only(struct kf_worker *w, struct kf_wait_queue *q)
+{
+	uintptr_t last;
+
+	kf_delay(KF_DELAY_UNLATCH);
+	last = atomic_exchange_explicit(kf_latch_word(q), 0, memory_order_acq_rel);
+	kf_delay(KF_DELAY_UNLATCHED);
+	if (kf_unlikely(last != KF_LATCH_HELD))
+		kf_latch_wake(w, last);
+}
+
+static inline void kf_unlatch(struct kf_worker *w, struct kf_wait_queue *q)
+{
+	kf_unlatch_only(w, q);
+	if (kf_likely(w))
+		kf_leave(w);
+}
+
+/**
+ * kf_unlatch_and_wake() - release a latch, then wake those who were claimed
+ * @w: as kf_latch() gave it
+ * @q: the queue; its memory may be gone once the latch is released
+ * @wakes: whom to wake
+ */
+static inline void kf_unlatch_and_wake(struct kf_worker *w, struct kf_wait_queue *q,
+				       struct kf_wakes *wakes)
+{
+	kf_unlatch_only(w, q);
+	kf_wakes_send(w, wakes);
+	if (kf_likely(w))
+		kf_leave(w);
+}
 
 /* mutex.c */
 void kf_mutex_lock_again(kf_mutex_t *m);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "queue.h"
 
 /* A worker's own stack: the loop, signal handlers that come while it runs. */
 #define KF_WORKER_STACK (256u << 10)
@@ -201,6 +201,8 @@ static bool kf_worker_pick(struct kf_worker *w, kf_fiber_t *name)
 		return kf_pin_pick_critical(w, name);
 	if (!kf_holds_processor(w) || w->arm || w->offer)
 		return false;
+	if (!w->unusual && kf_pick_usual_critical(kf_processor_block(w), name))
+		return true;
 	return kf_pick_critical(w, name) == KF_PICKED;
 }
 
