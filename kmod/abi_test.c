@@ -277,7 +277,7 @@ static const struct abi_struct abi_structs[] = {
 	STRUCT(kfiber_next, 32),
 	STRUCT(kfiber_kick, 8),
 	STRUCT(kfiber_fibers, 24),
-	STRUCT(kfiber_stats, 248),
+	STRUCT(kfiber_stats, 272),
 	STRUCT(kfiber_trim, 16),
 	STRUCT(kfiber_stack, 64),
 	STRUCT(kfiber_watch, 16),

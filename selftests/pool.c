@@ -122,7 +122,8 @@ static int join_parked(kf_fiber_t *fibers, unsigned int n)
 
 /*
  * With one processor: what the module's pool has is told, what the processor's has
- * is all that is neither there nor live.
+ * is all that is neither there nor live. Stacks that are trimmed leave the pool first, and
+ * their pages are counted when they are free.
  */
 static bool is_bounded(unsigned int stacks, uint64_t pages)
 {
@@ -130,7 +131,7 @@ static bool is_bounded(unsigned int stacks, uint64_t pages)
 
 	return s.fibers_allocated - s.fibers_live <= stacks &&
 	       s.stack_pages - s.pool_pages <= (stacks + 1) * POOL_STACK_PAGES &&
-	       s.pool_pages <= pages;
+	       s.pool_pages <= pages && s.stack_grown - s.stack_trimmed == s.stack_pages;
 }
 
 static int wait_until_bounded(unsigned int stacks, uint64_t pages)
@@ -168,7 +169,7 @@ static int burst(void *arg)
 	/* They are kept, though: as many as may be. */
 	if (s.pool_pages < b->pages - 2 || s.fibers_allocated < b->stacks / 2)
 		return -4;
-	if (s.stack_grown - s.stack_trimmed != s.stack_pages || s.stack_dropped)
+	if (s.stack_dropped)
 		return -5;
 	/* What is warm comes first; what is not has to grow again. */
 	if (spawn_parked(fibers, again) || join_parked(fibers, again))

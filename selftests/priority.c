@@ -14,6 +14,7 @@
 
 #include "kselftest_harness.h"
 #include "run.h"
+#include "slow.h"
 
 #define LONG_SLICE (400 * MS)
 
@@ -461,9 +462,9 @@ static kf_mutex_t mutex = KF_MUTEX_INIT;
 
 static void *mix(void *number)
 {
-	unsigned int i, n = (unsigned int)(uintptr_t)number;
+	unsigned int i, n = (unsigned int)(uintptr_t)number, rounds = (unsigned int)slowly(200);
 
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < rounds; i++) {
 		switch ((n + i) % 7) {
 		case 0:
 			kf_sleep(MS / 10);

@@ -14,6 +14,7 @@
 
 #include "kselftest_harness.h"
 #include "file.h"
+#include "parked.h"
 #include "run.h"
 
 #define KIB 1024ul
@@ -78,9 +79,7 @@ static int trims(int (*make_trim)(kf_fiber_t fiber))
 
 	if (kf_spawn(&fiber, NULL, deep_then_park, NULL))
 		return -1;
-	while (committed(fiber) < DEEP)
-		kf_yield();
-	kf_sleep(20 * MS);				/* it parks: nothing else to do */
+	wait_until_parked(fiber);
 	err = make_trim(fiber);
 	if (kf_unpark(fiber) || kf_join(fiber, &bad))
 		return -2;

@@ -170,9 +170,10 @@ void kf_call_interrupt(struct kf_domain *d, kf_fiber_t name)
 	kf_call_fibers(d, KFIBER_IOC_INTERRUPT, &args);
 }
 
-void kf_call_forget(struct kf_domain *d, kf_fiber_t name)
+/* Return: 0: the module has no wait of it for a file; or an error. */
+int kf_call_forget(struct kf_domain *d, kf_fiber_t name)
 {
 	struct kfiber_fibers args = { .count = 1, .fibers = (uintptr_t)&name };
 
-	kf_call_fibers(d, KFIBER_IOC_FORGET, &args);
+	return kf_call_fibers(d, KFIBER_IOC_FORGET, &args);
 }

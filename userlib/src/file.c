@@ -178,7 +178,9 @@ static int kf_file_park(int fd, uint64_t deadline)
 	err = kf_wait(w, KFIBER_WAKE, deadline);
 	self->wait_object = 0;
 	if (err) {
-		kf_call_forget(d, kf_name(d, self));
+		/* While the module has the wait it may send a WAKE, which would end another one. */
+		if (kf_call_forget(d, kf_name(d, self)))
+			kf_abandon(kf_worker_self());
 		/* It may have come since; it would end another wait. */
 		atomic_fetch_and_explicit(kf_atomic64(&self->word), ~KFIBER_WAKE,
 					  memory_order_acq_rel);

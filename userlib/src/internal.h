@@ -516,6 +516,7 @@ static inline struct kf_worker *kf_fiber_worker(void)
 
 /* critical sections: worker.c */
 void kf_acquire(struct kf_worker *w);
+_Noreturn void kf_abandon(struct kf_worker *w);
 void kf_make_up_for_slice(struct kf_worker *w);
 
 static inline void kf_enter(struct kf_worker *w)
@@ -651,7 +652,7 @@ int kf_call_watch(struct kf_domain *d, int eventfd, unsigned int percent);
 int kf_call_stack(struct kf_domain *d, unsigned int stack_shift, uint64_t offset,
 		  struct kfiber_stack *stack);
 int kf_call_file(struct kf_domain *d, struct kfiber_file *args);
-void kf_call_forget(struct kf_domain *d, kf_fiber_t name);
+int kf_call_forget(struct kf_domain *d, kf_fiber_t name);
 int kf_call_aside(struct kf_domain *d, uint64_t until);
 void kf_call_interrupt(struct kf_domain *d, kf_fiber_t name);
 

@@ -42,6 +42,17 @@ static void kf_worker_abandon_fiber(struct kf_worker *w)
 }
 
 /*
+ * The module can no longer be asked, and the caller cannot go on without an answer: its device
+ * was closed under it. Does not return to the fiber.
+ */
+_Noreturn void kf_abandon(struct kf_worker *w)
+{
+	atomic_store_explicit(kf_atomic32(&w->block->critical), 1, memory_order_relaxed);
+	kf_worker_abandon_fiber(w);
+	__builtin_unreachable();
+}
+
+/*
  * A worker in a critical section has no processor: a signal, or valgrind, let it
  * through (handover.c). It stays in the section: what it is given is not taken
  * away again if it sleeps on its way out of the call. In valgrind each thread does,
