@@ -471,10 +471,10 @@ static int kf_spawn_critical(struct kf_worker *w, unsigned int shift, kf_fiber_t
 }
 
 /* The module queues those. @name is ACTIVE and in no queue, so nobody queues it yet. */
-static void kf_push_new_apart(struct kf_worker *w, kf_fiber_t name, uint64_t priority)
+static void kf_push_new_apart(struct kf_worker *w, struct kfiber_fiber_block *f, kf_fiber_t name,
+			      uint64_t priority)
 {
-	atomic_fetch_or_explicit(kf_atomic64(&kf_block(w->domain, name)->word), priority,
-				 memory_order_relaxed);
+	atomic_fetch_or_explicit(kf_atomic64(&f->word), priority, memory_order_relaxed);
 	kf_call_ready(w->domain, &name, 1);
 }
 
@@ -518,17 +518,18 @@ int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void
 	kf_enter(w);
 	err = kf_spawn_critical(w, (unsigned int)shift, &name, &full, pages, fn, arg);
 	if (!err) {
-		kf_block(w->domain, name)->spawn_site = site;
-		kf_block(w->domain, name)->value = (uintptr_t)member;
 		struct kfiber_processor_block *p = kf_processor_block(w);
+		struct kfiber_fiber_block *f = kf_block(w->domain, name);
 
+		f->spawn_site = site;
+		f->value = (uintptr_t)member;
 		kf_count(&p->spawns);
 		if (out)
 			*out = name;
 		kf_delay(KF_DELAY_SPAWN);
 		priority = kf_spawn_priority(w, &full);
 		if (kf_unlikely(priority))
-			kf_push_new_apart(w, name, priority);
+			kf_push_new_apart(w, f, name, priority);
 		else
 			kf_push_next_critical(w, p, name);
 	}

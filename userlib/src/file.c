@@ -252,7 +252,8 @@ static ssize_t kf_file_fiber(struct kfiber_file *op, struct kf_ordinary *more, u
 		if (state == KFIBER_FILE_BUSY)
 			ret = -EAGAIN;
 		else if (state == KFIBER_FILE_BLOCKS)
-			ret = kf_ordinary(op, more, op->length);
+			ret = more->call ? kf_ordinary(op, more, op->length) :
+					   kf_poll_plain(op->fd, (short)op->events, deadline);
 		else if (!more->call ||
 			 (state == KFIBER_FILE_DONE && op->operation != KFIBER_FILE_POLL))
 			return op->result;

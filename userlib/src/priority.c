@@ -30,8 +30,8 @@ static unsigned int kf_priority_of(uint64_t word)
 
 int kf_set_priority(unsigned int priority)
 {
-	struct kf_worker *w = kf_fiber_worker();
 	_Atomic uint64_t *word;
+	struct kf_worker *w = kf_fiber_worker();
 	uint64_t old, new;
 
 	if (!w)
