@@ -203,6 +203,30 @@ static int woken_at_once(void *arg)
 	return all_at_once(note_woken, true);
 }
 
+/* They go to sleep in the table's order: none has a priority before it runs. */
+static void *note_slept(void *number)
+{
+	uintptr_t i = (uintptr_t)number;
+
+	kf_set_priority(ordered[i].priority);
+	kf_sleep(MS);
+	return note((void *)(intptr_t)ordered[i].letter);
+}
+
+static int timed_out_at_once(void *arg)
+{
+	kf_fiber_t fibers[ORDERED];
+	uintptr_t i;
+
+	for (i = 0; i < ORDERED; i++)
+		if (spawn(&fibers[i], KF_PRIORITY_NORMAL, note_slept, (void *)i))
+			return 1;
+	for (i = 0; i < ORDERED; i++)
+		if (kf_join(fibers[i], NULL))
+			return 2;
+	return strcmp(order, "iinnbb");
+}
+
 TEST(spawned_fibers_run_in_order_of_priority)
 {
 	ASSERT_EQ(0, run_with(1, KF_SLICE_NEVER, spawned_at_once));
@@ -211,6 +235,17 @@ TEST(spawned_fibers_run_in_order_of_priority)
 TEST(woken_fibers_run_in_order_of_priority)
 {
 	ASSERT_EQ(0, run_with(1, KF_SLICE_NEVER, woken_at_once));
+}
+
+/* All of them at the same moment, which only the domain's own clock can do. */
+TEST(fibers_that_slept_run_in_order_of_priority)
+{
+	struct kf_config config = {
+		.size = sizeof(config), .flags = KF_TEST_CLOCK, .processors = 1,
+		.slice_ns = KF_SLICE_NEVER,
+	};
+
+	ASSERT_EQ(0, kf_run(&config, timed_out_at_once, NULL));
 }
 
 /* --- the background ------------------------------------------------------------------- */

@@ -224,8 +224,7 @@ static void kf_time_out_critical(struct kf_worker *w, kf_fiber_t name)
 			new = (new & ~(KFIBER_STATE_MASK | KFIBER_WAITS_WAKE)) | KFIBER_ACTIVE;
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel,
 							memory_order_relaxed));
-	/* Of a pinned one the module tells its thread. */
-	if (queue && old & KFIBER_PINNED)
+	if (queue && old & KF_APART)
 		kf_call_ready(w->domain, &name, 1);
 	else if (queue)
 		kf_push_last_critical(w, name);
