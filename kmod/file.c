@@ -38,9 +38,10 @@
  * by another fiber, ends no wait, as it ends no read() in another thread; the file stays open
  * until it is woken by something else. The call that comes then compares what the descriptor
  * stands for now, and gives EBADF if another file has got the number. Who is told READY or BUSY
- * has no wait: it calls with the number, as any program does between poll() and read(). Files may hold the device's file in turn (a descriptor that is on its
- * way through a socket that somebody waits for), so waits end with the domain, and that
- * is when its owner closes it, or exits, not when the last reference goes.
+ * has no wait: it calls with the number, as any program does between poll() and read(). Files
+ * may hold the device's file in turn (a descriptor that is on its way through a socket that
+ * somebody waits for), so waits end with the domain, and that is when its owner closes it, or
+ * exits, not when the last reference goes.
  *
  * POLLFREE. Some queues are not the file's, and go before it: signalfd's is the
  * signal handlers' of the thread that polled, binder's the thread's. They are woken with
