@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define DEVICE "/dev/kfiber"
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))

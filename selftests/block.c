@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "slow.h"
 
 enum { FIBERS_MAX = 10000 };
@@ -127,12 +127,12 @@ FIXTURE_TEARDOWN(workers)
 	close(pipe_fds[1]);
 }
 
-TEST_F_TIMEOUT(workers, ten_thousand_in_nanosleep, 120)
+TEST_F(workers, ten_thousand_in_nanosleep)
 {
 	ASSERT_EQ(0, run(2, variant->max, spawn_and_join, block_in_nanosleep));
 }
 
-TEST_F_TIMEOUT(workers, ten_thousand_in_read, 120)
+TEST_F(workers, ten_thousand_in_read)
 {
 	pthread_t feeder;
 	void *value;
@@ -143,7 +143,7 @@ TEST_F_TIMEOUT(workers, ten_thousand_in_read, 120)
 	ASSERT_EQ(NULL, value);
 }
 
-TEST_F_TIMEOUT(workers, ten_thousand_in_futex, 120)
+TEST_F(workers, ten_thousand_in_futex)
 {
 	pthread_t feeder;
 

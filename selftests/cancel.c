@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 
@@ -806,7 +806,7 @@ static int run_race(void *arg)
 	return bad;
 }
 
-TEST_F_TIMEOUT(processors, every_wait_ends_once, 120)
+TEST_F(processors, every_wait_ends_once)
 {
 	struct race r = { .s = KF_SEM_INIT(0), .m = KF_MUTEX_INIT };
 
@@ -945,14 +945,14 @@ static int meet_joins(void *arg)
 	return meet(arg, joins_one, NULL);
 }
 
-TEST_F_TIMEOUT(processors, a_permit_is_not_lost, 120)
+TEST_F(processors, a_permit_is_not_lost)
 {
 	struct meeting m = { 0 };
 
 	ASSERT_EQ(0, run(variant->n, meet_permits, &m));
 }
 
-TEST_F_TIMEOUT(processors, an_end_is_not_lost, 120)
+TEST_F(processors, an_end_is_not_lost)
 {
 	struct meeting m = { 0 };
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "parked.h"
 #include "processors.h"
@@ -167,20 +167,20 @@ static int all_values(unsigned int processors, size_t capacity, int threads, boo
 	return kf_chan_destroy(f.c) ? 4 : 0;
 }
 
-TEST_F_TIMEOUT(processors, every_value_comes_once, 120)
+TEST_F(processors, every_value_comes_once)
 {
 	ASSERT_EQ(0, all_values(variant->n, 0, 0, false));
 	ASSERT_EQ(0, all_values(variant->n, 1, 0, false));
 	ASSERT_EQ(0, all_values(variant->n, 7, 0, false));
 }
 
-TEST_F_TIMEOUT(processors, every_value_comes_once_with_threads, 120)
+TEST_F(processors, every_value_comes_once_with_threads)
 {
 	ASSERT_EQ(0, all_values(variant->n, 0, 3, false));
 	ASSERT_EQ(0, all_values(variant->n, 7, 3, false));
 }
 
-TEST_F_TIMEOUT(processors, every_value_comes_once_beside_timeouts, 120)
+TEST_F(processors, every_value_comes_once_beside_timeouts)
 {
 	ASSERT_EQ(0, all_values(variant->n, 0, 2, true));
 	ASSERT_EQ(0, all_values(variant->n, 3, 2, true));
@@ -343,7 +343,7 @@ static int destroy_after_last(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(processors, the_last_value_may_be_followed_by_destroy, 120)
+TEST_F(processors, the_last_value_may_be_followed_by_destroy)
 {
 	ASSERT_EQ(0, run(variant->n, destroy_after_last, NULL));
 }

@@ -4,7 +4,7 @@
 #include <kfiber/kfiber.h>
 #include <stdatomic.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 
@@ -105,7 +105,7 @@ static bool all_came(struct buffer *b)
 	       is_unused(&b->not_empty.queue) && is_unused(&b->not_full.queue);
 }
 
-TEST_F_TIMEOUT(processors, every_signal_arrives, 120)
+TEST_F(processors, every_signal_arrives)
 {
 	struct buffer b = { .m = KF_MUTEX_INIT };
 	struct mixed m = { variant->n, PRODUCERS + CONSUMERS, 0, produce_or_consume, &b };
@@ -114,7 +114,7 @@ TEST_F_TIMEOUT(processors, every_signal_arrives, 120)
 	ASSERT_TRUE(all_came(&b));
 }
 
-TEST_F_TIMEOUT(processors, every_signal_arrives_with_threads, 120)
+TEST_F(processors, every_signal_arrives_with_threads)
 {
 	struct buffer b = { .m = KF_MUTEX_INIT };
 	struct mixed m = { variant->n, PRODUCERS, CONSUMERS, produce_or_consume, &b };
@@ -123,7 +123,7 @@ TEST_F_TIMEOUT(processors, every_signal_arrives_with_threads, 120)
 	ASSERT_TRUE(all_came(&b));
 }
 
-TEST_F_TIMEOUT(processors, every_signal_arrives_beside_timeouts, 120)
+TEST_F(processors, every_signal_arrives_beside_timeouts)
 {
 	struct buffer b = { .m = KF_MUTEX_INIT, .impatient = true };
 	struct mixed m = { variant->n, PRODUCERS, CONSUMERS, produce_or_consume, &b };

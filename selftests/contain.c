@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <stdint.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "death.h"
 
 static int *volatile nowhere;

@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "run.h"
 
 #define PATTERN "/proc/sys/kernel/core_pattern"
@@ -284,7 +284,7 @@ static bool read_core(FIXTURE_DATA(core) *self, const void *address, void *to, s
 	return false;
 }
 
-TEST_F_TIMEOUT(core, holds_the_stacks_and_nothing_else, 120)
+TEST_F(core, holds_the_stacks_and_nothing_else)
 {
 	unsigned char mark[MARK];
 	struct stat st;
@@ -307,7 +307,7 @@ TEST_F_TIMEOUT(core, holds_the_stacks_and_nothing_else, 120)
 	       (long)(report->stack_pages * 4));
 }
 
-TEST_F_TIMEOUT(core, leaves_out_stacks_that_are_not_to_be_dumped, 120)
+TEST_F(core, leaves_out_stacks_that_are_not_to_be_dumped)
 {
 	unsigned char mark[MARK];
 

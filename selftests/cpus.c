@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "internal.h"
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "run.h"
 
 /* --- what control groups say --------------------------------------------------------- */

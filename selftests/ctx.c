@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 
@@ -312,7 +312,7 @@ static int many_rounds(void *arg)
 	return bad;
 }
 
-TEST_F_TIMEOUT(processors, nobody_is_missed, 120)
+TEST_F(processors, nobody_is_missed)
 {
 	ASSERT_EQ(0, run(variant->n, many_rounds, NULL));
 }

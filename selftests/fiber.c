@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "processors.h"
 #include "run.h"
 #include "slow.h"

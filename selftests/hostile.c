@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define DEVICE "/dev/kfiber"
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
@@ -541,7 +541,7 @@ FIXTURE_TEARDOWN(scribble)
 }
 
 /* One quick attack and one that leaves the victim time to act on it. */
-TEST_F_TIMEOUT(scribble, under_the_library, 60)
+TEST_F(scribble, under_the_library)
 {
 	uint64_t seed;
 	pid_t child;
@@ -756,7 +756,7 @@ static int raw_calls(struct attack *attack)
 	return 42;
 }
 
-TEST_F_TIMEOUT(scribble, under_bare_calls, 60)
+TEST_F(scribble, under_bare_calls)
 {
 	struct attack attack = {
 		.scribble = variant->scribble, .seed = 0x5851f42d4c957f2dull, .pause_us = 200,
@@ -1178,7 +1178,7 @@ FIXTURE_TEARDOWN(memory)
 }
 
 /* Tables alone, which mostly is survived, and the stacks with them. */
-TEST_F_TIMEOUT(memory, calls, 60)
+TEST_F(memory, calls)
 {
 	const unsigned int sets[] = { ALL_TABLES, ALL_TABLES | SET(ARENA) };
 	unsigned int i;

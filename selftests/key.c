@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 
@@ -75,7 +75,7 @@ static void *use_values(void *arg)
 }
 
 /* Twice: the second ones have the control blocks of the first. */
-TEST_F_TIMEOUT(processors, each_has_its_own, 60)
+TEST_F(processors, each_has_its_own)
 {
 	struct keys k = { 0 };
 	struct mixed m = { variant->n, FIBERS, 0, use_values, &k };

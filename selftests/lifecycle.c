@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "run.h"
 #include "slow.h"
 
@@ -123,7 +123,7 @@ TEST(exit_in_a_fiber_ends_the_process)
 	ASSERT_EQ(33, WEXITSTATUS(status));
 }
 
-TEST_F_TIMEOUT(slow, killed_at_any_time, 120)
+TEST_F(slow, killed_at_any_time)
 {
 	unsigned int seed = 1;
 	int i;
@@ -389,7 +389,7 @@ static int count_lines(const char *path)
 	return n;
 }
 
-TEST_F_TIMEOUT(slow, a_hundred_runs_leave_nothing, 120)
+TEST_F(slow, a_hundred_runs_leave_nothing)
 {
 	int fds, threads, maps, i;
 
@@ -500,7 +500,7 @@ static int count_permits(void *arg)
 	return err;
 }
 
-TEST_F_TIMEOUT(slow, signal_handlers_may_unpark, 120)
+TEST_F(slow, signal_handlers_may_unpark)
 {
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 

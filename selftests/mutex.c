@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 #include "syscalls.h"
@@ -88,7 +88,7 @@ static void *count_locked(void *arg)
 	return sleeps_soundly() ? NULL : (void *)3;
 }
 
-TEST_F_TIMEOUT(processors, one_at_a_time, 120)
+TEST_F(processors, one_at_a_time)
 {
 	struct counted c = { .m = KF_MUTEX_INIT };
 	struct mixed m = { variant->n, 8, 0, count_locked, &c };
@@ -98,7 +98,7 @@ TEST_F_TIMEOUT(processors, one_at_a_time, 120)
 	ASSERT_TRUE(is_fresh(&c.m));
 }
 
-TEST_F_TIMEOUT(processors, one_at_a_time_with_threads, 120)
+TEST_F(processors, one_at_a_time_with_threads)
 {
 	struct counted c = { .m = KF_MUTEX_INIT };
 	struct mixed m = { variant->n, 4, 3, count_locked, &c };
@@ -136,7 +136,7 @@ static void *count_until(void *arg)
 	return sleeps_soundly() ? NULL : (void *)4;
 }
 
-TEST_F_TIMEOUT(processors, who_times_out_leaves_nothing, 120)
+TEST_F(processors, who_times_out_leaves_nothing)
 {
 	struct counted c = { .m = KF_MUTEX_INIT };
 	struct mixed m = { variant->n, 8, 2, count_until, &c };
@@ -365,7 +365,7 @@ static int drop_many(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(processors, the_last_unlock_may_be_followed_by_free, 120)
+TEST_F(processors, the_last_unlock_may_be_followed_by_free)
 {
 	ASSERT_EQ(0, run(variant->n, drop_many, NULL));
 }

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 
@@ -64,7 +64,7 @@ static void *come(void *arg)
 	return sleeps_soundly() ? NULL : (void *)2;
 }
 
-TEST_F_TIMEOUT(processors, all_come_after_it, 60)
+TEST_F(processors, all_come_after_it)
 {
 	struct mixed m = { variant->n, 6, 3, come, NULL };
 	int i;

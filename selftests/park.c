@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "slow.h"
 #include "run.h"
 #include "syscalls.h"
@@ -126,7 +126,7 @@ FIXTURE_TEARDOWN(processors)
 {
 }
 
-TEST_F_TIMEOUT(processors, ping_pong_a_million_times, 120)
+TEST_F(processors, ping_pong_a_million_times)
 {
 	ASSERT_EQ(0, run(variant->n, ping_pong, (void *)slowly(variant->rounds)));
 }
@@ -169,7 +169,7 @@ static int parked_by_fiber(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(processors, plain_thread_unparks, 120)
+TEST_F(processors, plain_thread_unparks)
 {
 	struct thread_pair p = { .rounds = slowly(20000) };
 	pthread_t thread;
@@ -225,7 +225,7 @@ static int receive_messages(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(processors, many_unpark_one, 120)
+TEST_F(processors, many_unpark_one)
 {
 	pthread_t threads[SENDERS];
 	int i;

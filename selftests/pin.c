@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "processors.h"
 #include "run.h"
 #include "slow.h"
@@ -314,13 +314,13 @@ static int stay_beside_others(void *arg)
 	return beside_passers(stay_and_go);
 }
 
-TEST_F_TIMEOUT(processors, it_stays_whatever_it_does, 120)
+TEST_F(processors, it_stays_whatever_it_does)
 {
 	ASSERT_EQ(0, run(variant->n, stay_beside_others, NULL));
 }
 
 /* As few workers as may be: each but one has a pinned fiber. */
-TEST_F_TIMEOUT(processors, few_workers_do, 120)
+TEST_F(processors, few_workers_do)
 {
 	ASSERT_EQ(0, run_with(variant->n, NR_PINNED + 1, stay_beside_others, NULL));
 }
@@ -362,7 +362,7 @@ static int stay_under_signals(void *arg)
 	return result;
 }
 
-TEST_F_TIMEOUT(processors, signals_lose_no_wake_up, 120)
+TEST_F(processors, signals_lose_no_wake_up)
 {
 	ASSERT_EQ(0, run(variant->n, stay_under_signals, NULL));
 	ASSERT_GT(atomic_load(&handled), 0);
@@ -450,7 +450,7 @@ static int ping_pong(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(processors, two_wake_each_other, 60)
+TEST_F(processors, two_wake_each_other)
 {
 	atomic_store(&turns, 0);
 	ASSERT_EQ(0, run(variant->n, ping_pong, NULL));
@@ -485,7 +485,7 @@ static int end_many(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(processors, its_thread_ends_with_it, 120)
+TEST_F(processors, its_thread_ends_with_it)
 {
 	ASSERT_EQ(0, run(variant->n, end_many, NULL));
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "deep.h"
 #include "file.h"
 #include "run.h"
@@ -197,7 +197,7 @@ TEST_F_TIMEOUT(pool, no_more_is_kept_than_the_bounds, 300)
 	ASSERT_EQ(0, kf_run(&b.config, burst, &b));
 }
 
-TEST_F_TIMEOUT(pool, the_bounds_can_be_set, 120)
+TEST_F(pool, the_bounds_can_be_set)
 {
 	struct bounds b = {
 		.config = { .size = sizeof(b.config), .processors = 1, .pool_stacks = 10,

@@ -3,7 +3,7 @@
 #ifndef KF_SELFTESTS_PROCESSORS_H
 #define KF_SELFTESTS_PROCESSORS_H
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 FIXTURE(processors)
 {

@@ -31,7 +31,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "delay.h"
 #include "run.h"
 #include "state.h"

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 #include "syscalls.h"
@@ -117,7 +117,7 @@ static void *read_and_write(void *arg)
 	return sleeps_soundly() ? NULL : (void *)3;
 }
 
-TEST_F_TIMEOUT(processors, writers_are_alone, 120)
+TEST_F(processors, writers_are_alone)
 {
 	struct book b = { .l = KF_RWLOCK_INIT };
 	struct mixed m = { variant->n, 8, 2, read_and_write, &b };
@@ -127,7 +127,7 @@ TEST_F_TIMEOUT(processors, writers_are_alone, 120)
 	ASSERT_TRUE(is_fresh(&b.l));
 }
 
-TEST_F_TIMEOUT(processors, writers_are_alone_beside_timeouts, 120)
+TEST_F(processors, writers_are_alone_beside_timeouts)
 {
 	struct book b = { .l = KF_RWLOCK_INIT, .impatient = true };
 	struct mixed m = { variant->n, 8, 2, read_and_write, &b };

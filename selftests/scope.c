@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 
@@ -241,7 +241,7 @@ static int tree(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(processors, fibers_of_it_spawn_more, 60)
+TEST_F(processors, fibers_of_it_spawn_more)
 {
 	ASSERT_EQ(0, run(variant->n, tree, NULL));
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 #include "syscalls.h"
@@ -183,7 +183,7 @@ static int meet_many_times(void *arg)
 	return kf_chan_destroy(p.a) || kf_chan_destroy(p.b) ? 4 : 0;
 }
 
-TEST_F_TIMEOUT(processors, selects_meet, 60)
+TEST_F(processors, selects_meet)
 {
 	ASSERT_EQ(0, run(variant->n, meet_many_times, NULL));
 }
@@ -255,7 +255,7 @@ static void *trade(void *arg)
 	return sleeps_soundly() ? NULL : (void *)2;
 }
 
-TEST_F_TIMEOUT(processors, the_books_balance, 120)
+TEST_F(processors, the_books_balance)
 {
 	struct trade t = { 0 };
 	struct mixed m = { variant->n, 8, 2, trade, &t };

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 #include "syscalls.h"
@@ -73,7 +73,7 @@ static void *enter_room(void *arg)
 	return sleeps_soundly() ? NULL : (void *)3;
 }
 
-TEST_F_TIMEOUT(processors, units_are_kept, 120)
+TEST_F(processors, units_are_kept)
 {
 	struct room r = { .s = KF_SEM_INIT(UNITS) };
 	struct mixed m = { variant->n, 8, 2, enter_room, &r };
@@ -83,7 +83,7 @@ TEST_F_TIMEOUT(processors, units_are_kept, 120)
 	ASSERT_TRUE(is_unused(&r.s.queue));
 }
 
-TEST_F_TIMEOUT(processors, units_are_kept_beside_timeouts, 120)
+TEST_F(processors, units_are_kept_beside_timeouts)
 {
 	struct room r = { .s = KF_SEM_INIT(UNITS), .impatient = true };
 	struct mixed m = { variant->n, 8, 2, enter_room, &r };
@@ -123,10 +123,12 @@ static int post_in_order(void *arg)
 	int i;
 
 	for (i = 0; i < WAITERS; i++) {
+		void *last = l.s.queue.last;
+
 		if (kf_spawn(&fibers[i], NULL, stand_in_line, &l))
 			return 1;
 		/* Until it waits: the queue's end is another. */
-		for (void *last = l.s.queue.last; ((volatile kf_sem_t *)&l.s)->queue.last == last;)
+		while (((volatile kf_sem_t *)&l.s)->queue.last == last)
 			kf_yield();
 	}
 	for (i = 0; i < WAITERS; i++) {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "run.h"
 #include "slow.h"
 

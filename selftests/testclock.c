@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "deep.h"
 #include "mixed.h"
 #include "slow.h"

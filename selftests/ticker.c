@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 
@@ -265,7 +265,7 @@ static int compete(void *arg)
 	return sleeps_soundly() ? 0 : -5;
 }
 
-TEST_F_TIMEOUT(processors, stops_and_ticks_at_once, 120)
+TEST_F(processors, stops_and_ticks_at_once)
 {
 	ASSERT_EQ(0, run(variant->n, compete, NULL));
 }

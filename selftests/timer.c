@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "run.h"
 
 FIXTURE(processors)
@@ -73,7 +73,7 @@ static int many_sleepers(void *arg)
 	return bad;
 }
 
-TEST_F_TIMEOUT(processors, two_thousand_sleepers, 120)
+TEST_F(processors, two_thousand_sleepers)
 {
 	ASSERT_EQ(0, run(variant->n, many_sleepers, NULL));
 }
@@ -138,7 +138,7 @@ static int many_deadlines(void *arg)
 	return late < 20000 ? 0 : -4;
 }
 
-TEST_F_TIMEOUT(processors, stale_timers_harm_nothing, 120)
+TEST_F(processors, stale_timers_harm_nothing)
 {
 	ASSERT_EQ(0, run(variant->n, many_deadlines, NULL));
 }

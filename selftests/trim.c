@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "file.h"
 #include "parked.h"
 #include "run.h"
@@ -359,7 +359,7 @@ static int race(void *arg)
 	return freed > 0 ? 0 : -5;
 }
 
-TEST_F_TIMEOUT(age, nothing_is_lost_when_fibers_wake_meanwhile, 120)
+TEST_F(age, nothing_is_lost_when_fibers_wake_meanwhile)
 {
 	ASSERT_TRUE(write_file(TRIM_AFTER, "1"));
 	ASSERT_EQ(0, run(2, race, NULL));
@@ -412,7 +412,7 @@ static int race_for_pools(void *arg)
 	return freed > 0 ? 0 : -5;
 }
 
-TEST_F_TIMEOUT(age, nothing_is_lost_when_stacks_are_used_again_meanwhile, 120)
+TEST_F(age, nothing_is_lost_when_stacks_are_used_again_meanwhile)
 {
 	ASSERT_TRUE(write_file(TRIM_AFTER, "1"));
 	ASSERT_EQ(0, run(2, race_for_pools, NULL));

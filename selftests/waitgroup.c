@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "mixed.h"
 #include "processors.h"
 
@@ -83,7 +83,7 @@ static int wait_many_times(void *arg)
 	return is_fresh(&w.g) && sleeps_soundly() ? 0 : 5;
 }
 
-TEST_F_TIMEOUT(processors, all_wait_for_all, 120)
+TEST_F(processors, all_wait_for_all)
 {
 	ASSERT_EQ(0, run(variant->n, wait_many_times, NULL));
 }
@@ -119,7 +119,7 @@ static int free_after_wait(void *arg)
 	return 0;
 }
 
-TEST_F_TIMEOUT(processors, the_wait_may_be_followed_by_free, 120)
+TEST_F(processors, the_wait_may_be_followed_by_free)
 {
 	ASSERT_EQ(0, run(variant->n, free_after_wait, NULL));
 }
