@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Trace points: what becomes of stacks, and of waits for files. What they say is for people
- * and their tools; Documentation/usage.rst shows how to look at it.
+ * and their tools; Documentation/debugging.rst shows how to look at it.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM kfiber

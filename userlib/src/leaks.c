@@ -5,7 +5,7 @@
  * nothing; stuck.c says what is known of the reasons.
  *
  * A scan for pointers to what is waited for, as garbage collectors make it, is not done:
- * Documentation/usage.rst says why.
+ * Documentation/debugging.rst says why.
  */
 #include <errno.h>
 #include <stdlib.h>
