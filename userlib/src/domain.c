@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "sized.h"
 
 /* Go's bound on threads. */
 #define KF_DEFAULT_MAX_WORKERS 10000u
@@ -73,18 +74,11 @@ static int kf_read_test_config(struct kf_config *to)
 /* Copies a config of any version and fills in the defaults. */
 static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 {
-	const unsigned char *rest = (const unsigned char *)from;
-	size_t i;
+	int err = kf_read_sized(from, offsetof(struct kf_config, flags) + sizeof(from->flags),
+				to, sizeof(*to));
 
-	*to = (struct kf_config){ .size = sizeof(*to) };
-	if (from && from->size) {
-		if (from->size < offsetof(struct kf_config, flags) + sizeof(from->flags))
-			return -EINVAL;
-		for (i = sizeof(*to); i < from->size; i++)
-			if (rest[i])
-				return -E2BIG;
-		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
-	}
+	if (err)
+		return err;
 	if (to->flags & ~(KF_CONTAIN_FAULTS | KF_NO_FAULT_HANDLER | KF_TEST_CLOCK |
 			  KF_REPORT_LEAKS) ||
 	    kf_shift_of(to->stack_size) < 0)

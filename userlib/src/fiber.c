@@ -30,6 +30,7 @@
 #include "ctx.h"
 #include "object.h"
 #include "queue.h"
+#include "sized.h"
 
 #define KF_DEFAULT_STACK_SHIFT 18
 
@@ -394,19 +395,11 @@ int kf_fiber_first(struct kf_domain *d, void *(*fn)(void *))
 /* Copies attributes of any version. Return: their stack class, -EINVAL or -E2BIG. */
 static int kf_read_attr(struct kf_domain *d, const struct kf_attr *from, struct kf_attr *to)
 {
-	const unsigned char *rest = (const unsigned char *)from;
-	int shift;
-	size_t i;
+	int shift, err = kf_read_sized(from, offsetof(struct kf_attr, flags) + sizeof(from->flags),
+				       to, sizeof(*to));
 
-	*to = (struct kf_attr){ .size = sizeof(*to) };
-	if (from && from->size) {
-		if (from->size < offsetof(struct kf_attr, flags) + sizeof(from->flags))
-			return -EINVAL;
-		for (i = sizeof(*to); i < from->size; i++)
-			if (rest[i])
-				return -E2BIG;
-		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
-	}
+	if (err)
+		return err;
 	if (to->flags & ~(KF_DETACHED | KF_CONTAIN_FAULTS) ||
 	    to->priority > KF_PRIORITY_INTERACTIVE)
 		return -EINVAL;

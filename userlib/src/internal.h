@@ -31,6 +31,7 @@
  *               contain.c, turn.c, report.c, walk.c, symbol.c
  *   debug.c     what KFIBER_DEBUG asks for; schedtrace.c
  *   call.c      the module's ioctls
+ *   sized.h     structs of programs that were compiled against another version
  *   delay.c     delay points, in test builds only
  *   checker.c   what sanitizers and valgrind must be told
  *   arch/       the context switch

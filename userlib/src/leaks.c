@@ -14,6 +14,7 @@
 
 #include "leaks.h"
 #include "object.h"
+#include "sized.h"
 #include "text.h"
 
 /* Functions of a stack that make a group, and are printed. The library's own are not. */
@@ -423,21 +424,12 @@ int kf_leaks(int fd)
 
 static int kf_read_leaks_options(const struct kf_leaks_options *from, struct kf_leaks_options *to)
 {
-	const unsigned char *rest = (const unsigned char *)from;
-	size_t i;
+	int err = kf_read_sized(from, offsetof(struct kf_leaks_options, ignore_spawners) +
+				sizeof(from->ignore_spawners), to, sizeof(*to));
 
-	*to = (struct kf_leaks_options){ .size = sizeof(*to) };
-	if (from && from->size) {
-		if (from->size < sizeof(*to))
-			return -EINVAL;
-		for (i = sizeof(*to); i < from->size; i++)
-			if (rest[i])
-				return -E2BIG;
-		*to = *from;
-	}
 	if (!to->settle_ns)
 		to->settle_ns = KF_LEAKS_SETTLE;
-	return 0;
+	return err;
 }
 
 /* Sleeps until nobody is left or that long. Return: 0, -ECANCELED, -ENOMEM. */
