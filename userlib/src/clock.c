@@ -46,13 +46,27 @@
 
 #define KF_NS_PER_S 1000000000ull
 
-/* The kernel's, whatever the domain. */
-uint64_t kf_real_now(void)
+static uint64_t kf_ask_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * KF_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* The kernel's, whatever the domain. */
+uint64_t kf_real_now(void)
+{
+	return kf_ask_clock(CLOCK_MONOTONIC);
+}
+
+/*
+ * The same, a tick behind at most. It is a load of what the kernel has stored there, on every
+ * machine; kf_real_now() is a system call where the CPU's counter is of no use.
+ */
+uint64_t kf_now_coarse(void)
+{
+	return kf_ask_clock(CLOCK_MONOTONIC_COARSE);
 }
 
 /* The time that a domain's fibers have: for who is none, and tells of them. */
@@ -70,21 +84,12 @@ uint64_t kf_now(void)
 	return w ? kf_domain_now(w->domain) : kf_real_now();
 }
 
-/**
- * kf_ask_since() - kf_since() when nobody keeps the time
- * @d: the domain
- *
- * The coarse clock is a load of what the kernel has stored there, on every machine;
- * kf_real_now() is a system call where the CPU's counter is of no use.
- */
+/* kf_since() when nobody keeps the time. */
 KF_RARELY uint64_t kf_ask_since(const struct kf_domain *d)
 {
-	struct timespec now;
-
 	if (kf_has_test_clock(d))
 		return atomic_load_explicit(&d->clock.now, memory_order_relaxed);
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * KF_NS_PER_S + (uint64_t)now.tv_nsec;
+	return kf_now_coarse();
 }
 
 uint64_t kf_after(uint64_t ns)

@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -156,14 +155,6 @@ unsigned int kf_cpus_count(pid_t thread)
 	unsigned int allowed = kf_cpus_allowed(thread), quota = kf_cpus_quota("/proc/self");
 
 	return allowed < quota ? allowed : quota;
-}
-
-static uint64_t kf_now_coarse(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* From now on, or no more. */

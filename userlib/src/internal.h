@@ -612,6 +612,7 @@ void kf_clock_leave(struct kf_sleeper *s);
 void kf_clock_jump_critical(struct kf_worker *w);
 uint64_t kf_mix(uint64_t *state);
 uint64_t kf_real_now(void);
+uint64_t kf_now_coarse(void);
 uint64_t kf_domain_now(const struct kf_domain *d);
 uint64_t kf_ask_since(const struct kf_domain *d);
 
