@@ -26,112 +26,105 @@ static int balance_init(struct kunit *test)
 	return 0;
 }
 
-/* Whose turn it is, by what there is. */
-static const struct {
+/*
+ * What there is, and whose turn it then is. What a case does not name is not there. A processor
+ * is idle unless all are busy; "kicked": user space has called.
+ */
+struct balance_case {
 	const char *what;
-	u32 idle, waiters, spares, searching;
-	bool waiters_turn, kicked, work;
 	enum kf_turn turn;
-} balance_turns[] = {
-	{ "no processor is idle", 0, 1, 1, 0, true, true, true, KF_TURN_NOBODY },
-	{ "nobody sleeps", 1, 0, 0, 0, true, true, true, KF_TURN_NOBODY },
-	{ "a waiter", 1, 1, 0, 0, false, false, false, KF_TURN_WAITER },
-	{ "a waiter, whatever there is", 1, 1, 0, 0, false, true, true, KF_TURN_WAITER },
-	{ "a waiter, and a spare without work", 1, 1, 1, 0, false, false, false, KF_TURN_WAITER },
-	{ "a spare without work", 1, 0, 1, 0, false, false, false, KF_TURN_NOBODY },
-	{ "a spare with work", 1, 0, 1, 0, false, false, true, KF_TURN_SPARE },
-	{ "a spare that user space called", 1, 0, 1, 0, false, true, false, KF_TURN_SPARE },
-	{ "somebody searching will find it", 1, 0, 1, 1, false, true, true, KF_TURN_NOBODY },
-	{ "a waiter does not care who searches", 1, 1, 1, 1, false, true, true, KF_TURN_WAITER },
-	{ "both, the waiter had the last", 1, 1, 1, 0, false, false, true, KF_TURN_SPARE },
-	{ "both, the spare had the last", 1, 1, 1, 0, true, false, true, KF_TURN_WAITER },
-	{ "the turn of waiters, but there is none", 1, 0, 1, 0, true, false, true, KF_TURN_SPARE },
+	u32 waiters, spares, searching, preempted, behind, front, back;
+	bool busy, kicked, work, waiters_turn, preempted_turn;
+};
+
+static void balance_expect(struct kunit *test, const struct balance_case *c, size_t n)
+{
+	struct balance *b = test->priv;
+
+	for (; n; n--, c++) {
+		b->d->nr_idle = !c->busy;
+		b->d->nr_waiters = c->waiters;
+		b->d->nr_spares = c->spares;
+		b->d->nr_searching = c->searching;
+		b->d->nr_preempted = c->preempted;
+		b->d->nr_behind = c->behind;
+		b->d->nr_front = c->front;
+		b->d->nr_back = c->back;
+		b->d->nr_global = c->work;
+		b->d->waiters_turn = c->waiters_turn;
+		b->d->preempted_turn = c->preempted_turn;
+		KUNIT_EXPECT_EQ_MSG(test, kf_turn_locked(b->d, c->kicked), c->turn, "%s", c->what);
+	}
+}
+
+static const struct balance_case balance_turns[] = {
+	{ "no processor is idle", KF_TURN_NOBODY,
+	  .busy = true, .waiters = 1, .spares = 1, .waiters_turn = true, .kicked = true,
+	  .work = true },
+	{ "nobody sleeps", KF_TURN_NOBODY, .waiters_turn = true, .kicked = true, .work = true },
+	{ "a waiter", KF_TURN_WAITER, .waiters = 1 },
+	{ "a waiter, whatever there is", KF_TURN_WAITER,
+	  .waiters = 1, .kicked = true, .work = true },
+	{ "a waiter, and a spare without work", KF_TURN_WAITER, .waiters = 1, .spares = 1 },
+	{ "a spare without work", KF_TURN_NOBODY, .spares = 1 },
+	{ "a spare with work", KF_TURN_SPARE, .spares = 1, .work = true },
+	{ "a spare that user space called", KF_TURN_SPARE, .spares = 1, .kicked = true },
+	{ "somebody searching will find it", KF_TURN_NOBODY,
+	  .spares = 1, .searching = 1, .kicked = true, .work = true },
+	{ "a waiter does not care who searches", KF_TURN_WAITER,
+	  .waiters = 1, .spares = 1, .searching = 1, .kicked = true, .work = true },
+	{ "both, the waiter had the last", KF_TURN_SPARE, .waiters = 1, .spares = 1, .work = true },
+	{ "both, the spare had the last", KF_TURN_WAITER,
+	  .waiters = 1, .spares = 1, .waiters_turn = true, .work = true },
+	{ "the turn of waiters, but there is none", KF_TURN_SPARE,
+	  .spares = 1, .waiters_turn = true, .work = true },
 };
 
 static void balance_takes_turns(struct kunit *test)
 {
-	struct balance *b = test->priv;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(balance_turns); i++) {
-		b->d->nr_idle = balance_turns[i].idle;
-		b->d->nr_waiters = balance_turns[i].waiters;
-		b->d->nr_spares = balance_turns[i].spares;
-		b->d->nr_searching = balance_turns[i].searching;
-		b->d->waiters_turn = balance_turns[i].waiters_turn;
-		b->d->nr_global = balance_turns[i].work;
-		KUNIT_EXPECT_EQ_MSG(test, kf_turn_locked(b->d, balance_turns[i].kicked),
-				    balance_turns[i].turn, "%s", balance_turns[i].what);
-	}
+	balance_expect(test, balance_turns, ARRAY_SIZE(balance_turns));
 }
 
 /* The preempted are the last, but for a turn of their own. */
-static const struct {
-	const char *what;
-	u32 waiters, spares, preempted;
-	bool preempted_turn, work;
-	enum kf_turn turn;
-} balance_preempted[] = {
-	{ "nobody else", 0, 0, 1, false, false, KF_TURN_PREEMPTED },
-	{ "nobody to run what is queued", 0, 0, 1, false, true, KF_TURN_PREEMPTED },
-	{ "nothing is queued", 0, 1, 1, false, false, KF_TURN_PREEMPTED },
-	{ "a spare with work", 0, 1, 1, false, true, KF_TURN_SPARE },
-	{ "a waiter", 1, 0, 1, false, false, KF_TURN_WAITER },
-	{ "it has waited longer than the work", 0, 1, 1, true, true, KF_TURN_PREEMPTED },
-	{ "it has waited longer than the waiter", 1, 0, 1, true, false, KF_TURN_PREEMPTED },
-	{ "its turn, but there is none", 1, 0, 0, true, false, KF_TURN_WAITER },
+static const struct balance_case balance_preempted[] = {
+	{ "nobody else", KF_TURN_PREEMPTED, .preempted = 1, .waiters_turn = true },
+	{ "nobody to run what is queued", KF_TURN_PREEMPTED,
+	  .preempted = 1, .work = true, .waiters_turn = true },
+	{ "nothing is queued", KF_TURN_PREEMPTED,
+	  .spares = 1, .preempted = 1, .waiters_turn = true },
+	{ "a spare with work", KF_TURN_SPARE,
+	  .spares = 1, .preempted = 1, .work = true, .waiters_turn = true },
+	{ "a waiter", KF_TURN_WAITER, .waiters = 1, .preempted = 1, .waiters_turn = true },
+	{ "it has waited longer than the work", KF_TURN_PREEMPTED,
+	  .spares = 1, .preempted = 1, .preempted_turn = true, .work = true, .waiters_turn = true },
+	{ "it has waited longer than the waiter", KF_TURN_PREEMPTED,
+	  .waiters = 1, .preempted = 1, .preempted_turn = true, .waiters_turn = true },
+	{ "its turn, but there is none", KF_TURN_WAITER,
+	  .waiters = 1, .preempted_turn = true, .waiters_turn = true },
 };
 
 static void balance_preempted_come_last(struct kunit *test)
 {
-	struct balance *b = test->priv;
-	size_t i;
-
-	b->d->nr_idle = 1;
-	b->d->waiters_turn = true;
-	for (i = 0; i < ARRAY_SIZE(balance_preempted); i++) {
-		b->d->nr_waiters = balance_preempted[i].waiters;
-		b->d->nr_spares = balance_preempted[i].spares;
-		b->d->nr_preempted = balance_preempted[i].preempted;
-		b->d->preempted_turn = balance_preempted[i].preempted_turn;
-		b->d->nr_global = balance_preempted[i].work;
-		KUNIT_EXPECT_EQ_MSG(test, kf_turn_locked(b->d, false), balance_preempted[i].turn,
-				    "%s", balance_preempted[i].what);
-	}
+	balance_expect(test, balance_preempted, ARRAY_SIZE(balance_preempted));
 }
 
 /* The background comes after the preempted; what is interactive is work as any other. */
-static const struct {
-	const char *what;
-	u32 preempted, behind, spares, searching, front, back;
-	enum kf_turn turn;
-} balance_apart[] = {
-	{ "behind, alone", 0, 1, 0, 0, 0, 0, KF_TURN_BEHIND },
-	{ "behind one that was preempted", 1, 1, 0, 0, 0, 0, KF_TURN_PREEMPTED },
-	{ "behind, and a spare with work", 0, 1, 1, 0, 1, 0, KF_TURN_SPARE },
-	{ "behind, and a fiber in the back", 0, 1, 1, 0, 0, 1, KF_TURN_BEHIND },
-	{ "a fiber in the back, and a spare", 0, 0, 1, 0, 0, 1, KF_TURN_SPARE },
-	{ "it waits for the preempted", 1, 0, 1, 0, 0, 1, KF_TURN_PREEMPTED },
-	{ "somebody searching will find it", 0, 0, 1, 1, 0, 1, KF_TURN_NOBODY },
-	{ "an interactive one goes before", 1, 1, 1, 0, 1, 1, KF_TURN_SPARE },
+static const struct balance_case balance_apart[] = {
+	{ "behind, alone", KF_TURN_BEHIND, .behind = 1 },
+	{ "behind one that was preempted", KF_TURN_PREEMPTED, .preempted = 1, .behind = 1 },
+	{ "behind, and a spare with work", KF_TURN_SPARE, .behind = 1, .spares = 1, .front = 1 },
+	{ "behind, and a fiber in the back", KF_TURN_BEHIND, .behind = 1, .spares = 1, .back = 1 },
+	{ "a fiber in the back, and a spare", KF_TURN_SPARE, .spares = 1, .back = 1 },
+	{ "it waits for the preempted", KF_TURN_PREEMPTED, .preempted = 1, .spares = 1, .back = 1 },
+	{ "somebody searching will find it", KF_TURN_NOBODY,
+	  .spares = 1, .searching = 1, .back = 1 },
+	{ "an interactive one goes before", KF_TURN_SPARE,
+	  .preempted = 1, .behind = 1, .spares = 1, .front = 1, .back = 1 },
 };
 
 static void balance_background_is_last(struct kunit *test)
 {
-	struct balance *b = test->priv;
-	size_t i;
-
-	b->d->nr_idle = 1;
-	for (i = 0; i < ARRAY_SIZE(balance_apart); i++) {
-		b->d->nr_preempted = balance_apart[i].preempted;
-		b->d->nr_behind = balance_apart[i].behind;
-		b->d->nr_spares = balance_apart[i].spares;
-		b->d->nr_searching = balance_apart[i].searching;
-		b->d->nr_front = balance_apart[i].front;
-		b->d->nr_back = balance_apart[i].back;
-		KUNIT_EXPECT_EQ_MSG(test, kf_turn_locked(b->d, false), balance_apart[i].turn,
-				    "%s", balance_apart[i].what);
-	}
+	balance_expect(test, balance_apart, ARRAY_SIZE(balance_apart));
 }
 
 /* Others are let in once after so many in a row, and no fewer. */
