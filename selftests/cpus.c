@@ -103,13 +103,6 @@ TEST(the_tightest_group_counts)
 
 /* --- what the process may run on ------------------------------------------------------- */
 
-static unsigned int processors_used(void)
-{
-	struct kf_stats stats = { .size = sizeof(stats) };
-
-	return kf_stats(&stats) ? 0 : (unsigned int)stats.processors;
-}
-
 static pid_t main_thread;
 
 static int run_on(unsigned int cpus)

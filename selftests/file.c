@@ -542,15 +542,13 @@ static void *take_bytes(void *arg)
 static int several_waiters(void *arg)
 {
 	kf_fiber_t fibers[WAITERS];
-	void *value;
-	int i, bad = 0;
+	int i, bad;
 
 	if (((int (*)(int *))arg)(shared_fds))
 		return -1;
 	atomic_store(&taken, 0);
-	for (i = 0; i < WAITERS; i++)
-		if (kf_spawn(&fibers[i], NULL, take_bytes, NULL))
-			return -2;
+	if (spawn_each(fibers, WAITERS, take_bytes))
+		return -2;
 	for (i = 0; i < BYTES; i++) {
 		if (!(i % 50))
 			let_others_wait();
@@ -558,8 +556,7 @@ static int several_waiters(void *arg)
 			return -3;
 	}
 	close(shared_fds[1]);
-	for (i = 0; i < WAITERS; i++)
-		bad += kf_join(fibers[i], &value) || value;
+	bad = join_each(fibers, WAITERS);
 	close(shared_fds[0]);
 	return bad || atomic_load(&taken) != BYTES ? -4 : 0;
 }
@@ -981,24 +978,20 @@ static int connections(void *arg)
 {
 	kf_fiber_t fibers[2 * CONNECTIONS];
 	struct kf_stats stats = { .size = sizeof(stats) };
-	int i, fd, bad = 0;
-	void *value;
+	int i, fd, bad;
 
 	listener = listen_on_loopback(&listens_at);
 	if (listener < 0)
 		return -1;
 	if (kf_accept(listener, NULL, NULL, kf_after(3 * MS)) != -ETIMEDOUT)
 		return -2;
-	for (i = 0; i < CONNECTIONS; i++)
-		if (kf_spawn(&fibers[i], NULL, accept_one, NULL))
-			return -3;
+	if (spawn_each(fibers, CONNECTIONS, accept_one))
+		return -3;
 	for (i = 0; i < CONNECTIONS; i++)
 		wait_until_parked(fibers[i]);
-	for (i = CONNECTIONS; i < 2 * CONNECTIONS; i++)
-		if (kf_spawn(&fibers[i], NULL, connect_one, NULL))
-			return -4;
-	for (i = 0; i < 2 * CONNECTIONS; i++)
-		bad += kf_join(fibers[i], &value) || value;
+	if (spawn_each(fibers + CONNECTIONS, CONNECTIONS, connect_one))
+		return -4;
+	bad = join_each(fibers, 2 * CONNECTIONS);
 	kf_stats(&stats);
 	close(listener);
 	if (bad)

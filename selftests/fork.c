@@ -140,15 +140,8 @@ static void *fork_and_wait(void *arg)
 static int fork_from_many(void *arg)
 {
 	kf_fiber_t fibers[16];
-	void *value;
-	long i, bad = 0;
 
-	for (i = 0; i < 16; i++)
-		if (kf_spawn(&fibers[i], NULL, fork_and_wait, (void *)i))
-			return -1;
-	for (i = 0; i < 16; i++)
-		bad += kf_join(fibers[i], &value) || value;
-	return bad;
+	return spawn_each(fibers, 16, fork_and_wait) ? -1 : join_each(fibers, 16);
 }
 
 TEST(forks_from_several_fibers_at_once)
@@ -309,15 +302,8 @@ static void *run_commands(void *arg)
 static int commands_from_many(void *arg)
 {
 	kf_fiber_t fibers[6];
-	void *value;
-	int i, bad = 0;
 
-	for (i = 0; i < 6; i++)
-		if (kf_spawn(&fibers[i], NULL, run_commands, NULL))
-			return -1;
-	for (i = 0; i < 6; i++)
-		bad += kf_join(fibers[i], &value) || value;
-	return bad;
+	return spawn_each(fibers, 6, run_commands) ? -1 : join_each(fibers, 6);
 }
 
 TEST(system_popen_spawn_exec_vfork_from_several_fibers)
@@ -341,17 +327,13 @@ static void *churn(void *arg)
 static int fork_under_load(void *arg)
 {
 	kf_fiber_t fibers[4];
-	void *value;
 	int i, bad = 0;
 
-	for (i = 0; i < 4; i++)
-		if (kf_spawn(&fibers[i], NULL, churn, NULL))
-			return -1;
+	if (spawn_each(fibers, 4, churn))
+		return -1;
 	for (i = 0; i < 20; i++)
 		bad += fork_here(NULL) != 42;
-	for (i = 0; i < 4; i++)
-		bad += kf_join(fibers[i], &value) || value;
-	return bad;
+	return bad + join_each(fibers, 4);
 }
 
 TEST(forks_while_fibers_come_and_go)

@@ -29,12 +29,10 @@ static inline int run_mixed_fibers(void *arg)
 	struct mixed *m = arg;
 	kf_fiber_t *fibers = calloc((size_t)m->fibers + 1, sizeof(*fibers));
 	int i, bad = 0;
-	void *value;
 
 	for (i = 0; i < m->fibers; i++)
 		bad += !!kf_spawn(&fibers[i], NULL, m->fn, m->arg);
-	for (i = 0; i < m->fibers; i++)
-		bad += kf_join(fibers[i], &value) || value;
+	bad += join_each(fibers, m->fibers);
 	free(fibers);
 	return bad;
 }

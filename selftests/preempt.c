@@ -327,16 +327,8 @@ static void *keep_state(void *arg)
 static int keep_state_all(void *arg)
 {
 	kf_fiber_t fibers[4];
-	long bad = 0;
-	void *value;
-	int i;
 
-	for (i = 0; i < 4; i++)
-		if (kf_spawn(&fibers[i], NULL, keep_state, NULL))
-			return 1;
-	for (i = 0; i < 4; i++)
-		bad += kf_join(fibers[i], &value) || value;
-	return (int)bad;
+	return spawn_each(fibers, 4, keep_state) ? -1 : join_each(fibers, 4);
 }
 
 TEST(a_preempted_fiber_stays_where_it_is)

@@ -27,13 +27,6 @@ static int run_up_to(unsigned int processors, unsigned int max, int (*fn)(void *
 	return kf_run(&config, or_exit, fn);
 }
 
-static unsigned int processors_used(void)
-{
-	struct kf_stats stats = { .size = sizeof(stats) };
-
-	return kf_stats(&stats) ? 0 : (unsigned int)stats.processors;
-}
-
 /* --- what it says ------------------------------------------------------------------ */
 
 static void *call_from_thread(void *arg)

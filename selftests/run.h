@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <kfiber/kfiber.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,6 +43,35 @@ static inline int run_without_slices(unsigned int processors, int (*fn)(void *),
 	};
 
 	return kf_run(&config, fn, arg);
+}
+
+/* Return: how many processors the domain has now. */
+static inline unsigned int processors_used(void)
+{
+	struct kf_stats stats = { .size = sizeof(stats) };
+
+	return kf_stats(&stats) ? 0 : (unsigned int)stats.processors;
+}
+
+/* Spawns @n fibers, each with its number as @fn's argument. Return: 0, or why one was not. */
+static inline int spawn_each(kf_fiber_t *fibers, int n, void *(*fn)(void *))
+{
+	int i, err = 0;
+
+	for (i = 0; i < n && !err; i++)
+		err = kf_spawn(&fibers[i], NULL, fn, (void *)(intptr_t)i);
+	return err;
+}
+
+/* Return: how many did not come to a good end, which is NULL. */
+static inline int join_each(const kf_fiber_t *fibers, int n)
+{
+	void *value;
+	int i, bad = 0;
+
+	for (i = 0; i < n; i++)
+		bad += kf_join(fibers[i], &value) || value;
+	return bad;
 }
 
 /* Return: the status of a child that has ended, as waitpid() gives it. */

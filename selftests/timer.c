@@ -56,14 +56,11 @@ static int many_sleepers(void *arg)
 	enum { FIBERS = 2000 };
 	static kf_fiber_t fibers[FIBERS];
 	struct kf_stats stats = { .size = sizeof(stats) };
-	void *value;
-	long i, bad = 0;
+	int bad;
 
-	for (i = 0; i < FIBERS; i++)
-		if (kf_spawn(&fibers[i], NULL, sleep_a_while, (void *)i))
-			return -1;
-	for (i = 0; i < FIBERS; i++)
-		bad += kf_join(fibers[i], &value) || value;
+	if (spawn_each(fibers, FIBERS, sleep_a_while))
+		return -1;
+	bad = join_each(fibers, FIBERS);
 	kf_stats(&stats);
 	if (stats.timers < FIBERS)
 		return -2;
