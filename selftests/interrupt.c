@@ -104,6 +104,17 @@ static void never_end(void)
 	msgctl(never.queue, IPC_RMID, NULL);
 }
 
+/* Return: what @fn gives back, with all that never comes there. */
+static int run_beside_never(unsigned int processors, int (*fn)(void *))
+{
+	int result;
+
+	never_begin();
+	result = run(processors, fn, NULL);
+	never_end();
+	return result;
+}
+
 /* --- every call --------------------------------------------------------------------- */
 
 static long do_read(void)
@@ -354,9 +365,7 @@ static int cancelled_while_it_blocks(void *arg)
 
 TEST_F(processors, a_call_that_blocks_is_interrupted)
 {
-	never_begin();
-	EXPECT_EQ(0, run(variant->n, cancelled_while_it_blocks, NULL));
-	never_end();
+	EXPECT_EQ(0, run_beside_never(variant->n, cancelled_while_it_blocks));
 }
 
 static void *blocks_cancelled(void *arg)
@@ -384,9 +393,7 @@ static int cancelled_before(void *arg)
 
 TEST_F(processors, a_call_that_comes_after_the_cancel_is_interrupted)
 {
-	never_begin();
-	EXPECT_EQ(0, run(variant->n, cancelled_before, NULL));
-	never_end();
+	EXPECT_EQ(0, run_beside_never(variant->n, cancelled_before));
 }
 
 /* --- what is not interrupted ------------------------------------------------------- */
@@ -446,9 +453,7 @@ static int masks(void *arg)
 
 TEST_F(processors, what_is_masked_is_not)
 {
-	never_begin();
-	EXPECT_EQ(0, run(variant->n, masks, NULL));
-	never_end();
+	EXPECT_EQ(0, run_beside_never(variant->n, masks));
 }
 
 /* Begins again after EINTR, as a lock of libc's does: it may not spin. */
@@ -490,9 +495,7 @@ static int is_disturbed_now_and_then(void *arg)
 
 TEST(who_begins_again_sleeps_most_of_the_time)
 {
-	never_begin();
-	EXPECT_EQ(0, run(2, is_disturbed_now_and_then, NULL));
-	never_end();
+	EXPECT_EQ(0, run_beside_never(2, is_disturbed_now_and_then));
 }
 
 /* --- contexts ----------------------------------------------------------------------- */
@@ -524,12 +527,9 @@ static int context_ends(void *arg)
 
 TEST_F(processors, a_context_that_ends_interrupts)
 {
-	never_begin();
-	EXPECT_EQ(0, run(variant->n, context_ends, NULL));
-	never_end();
+	EXPECT_EQ(0, run_beside_never(variant->n, context_ends));
 }
 
-/* The deadline is there all the time, in spite of other waits in between. */
 /* Waits that a context with a deadline that has not come leaves as they are. */
 static bool waits_as_ever(kf_ctx_t *ctx)
 {
@@ -539,6 +539,7 @@ static bool waits_as_ever(kf_ctx_t *ctx)
 	       kf_mutex_lock_until(&mutex, kf_after(1)) == -ETIMEDOUT;
 }
 
+/* The deadline is there all the time, in spite of other waits in between. */
 static int context_deadline(void *arg)
 {
 	uint64_t ns = 20 * MS, deadline;
@@ -573,9 +574,7 @@ static int context_deadline(void *arg)
 
 TEST_F(processors, a_contexts_deadline_interrupts)
 {
-	never_begin();
-	EXPECT_EQ(0, run(variant->n, context_deadline, NULL));
-	never_end();
+	EXPECT_EQ(0, run_beside_never(variant->n, context_deadline));
 }
 
 static int fails_soon(void *arg)
@@ -603,9 +602,7 @@ static int scope_fails(void *arg)
 
 TEST_F(processors, a_scope_that_fails_interrupts)
 {
-	never_begin();
-	EXPECT_EQ(0, run(variant->n, scope_fails, NULL));
-	never_end();
+	EXPECT_EQ(0, run_beside_never(variant->n, scope_fails));
 }
 
 /* --- many at once ------------------------------------------------------------------ */
@@ -690,9 +687,7 @@ static int storm(void *arg)
 
 TEST_F(processors, a_storm_of_cancels_disturbs_nobody_else)
 {
-	never_begin();
-	EXPECT_EQ(0, run(variant->n, storm, NULL));
-	never_end();
+	EXPECT_EQ(0, run_beside_never(variant->n, storm));
 }
 
 /* Its process dies in the middle of it; what is left is for KASAN and kmemleak to say. */
@@ -752,9 +747,7 @@ static int cancel_and_signal(void *arg)
 
 TEST_F(processors, a_signal_that_restarts_calls_loses_no_cancel)
 {
-	never_begin();
-	EXPECT_EQ(0, run(variant->n, cancel_and_signal, NULL));
-	never_end();
+	EXPECT_EQ(0, run_beside_never(variant->n, cancel_and_signal));
 }
 
 TEST_HARNESS_MAIN
