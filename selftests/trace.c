@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "file.h"
 #include "run.h"
 
 #define KIB 1024ul
@@ -30,16 +31,6 @@
 #define INSTANCE TRACING "/instances/kfiber-selftest"
 #define TRIM_AFTER "/sys/module/kfiber/parameters/trim_after_ms"
 #define CGROUP "/sys/fs/cgroup/kfiber-trace"
-
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
 
 static bool read_line(const char *path, char *text, size_t size)
 {
