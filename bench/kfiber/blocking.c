@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Tasks that sleep and read: by calls that block their thread, and by the library's own. */
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "../blocking.h"
 #include "works.h"
-
-static unsigned long tasks, times;
-static uint64_t begin;
 
 static kf_fiber_t *spawn_all(void *(*fn)(void *))
 {
@@ -19,7 +16,6 @@ static kf_fiber_t *spawn_all(void *(*fn)(void *))
 	return fibers;
 }
 
-/* Each says how often it has done what it was to do. */
 static void join_all(kf_fiber_t *fibers)
 {
 	struct kf_stats stats = { .size = sizeof(stats) };
@@ -37,16 +33,6 @@ static void join_all(kf_fiber_t *fibers)
 	free(fibers);
 }
 
-static void *sleeps_blocking(void *arg)
-{
-	unsigned long i;
-
-	for (i = 0; i < times; i++)
-		if (usleep(10000))
-			bench_die("usleep");
-	return (void *)i;
-}
-
 static void *sleeps(void *arg)
 {
 	unsigned long i;
@@ -62,17 +48,6 @@ static int sleeping_main(void *fn)
 	begin = bench_now();
 	join_all(spawn_all((void *(*)(void *))fn));
 	return 0;
-}
-
-static void *reads_blocking(void *task)
-{
-	unsigned long i;
-	char byte;
-
-	for (i = 0; i < times; i++)
-		if (read(BENCH_PIPE((long)task), &byte, 1) != 1)
-			bench_die("read");
-	return (void *)i;
 }
 
 static void *reads(void *task)
@@ -97,14 +72,13 @@ static int reading_main(void *fn)
 
 static void run(const char *what, int (*fn)(void *), void *(*task)(void *))
 {
-	tasks = bench_parameter("tasks");
-	times = bench_parameter(what);
+	bench_tasks(what);
 	bench_run_with(2, 0, fn, (void *)task);
 }
 
 void bench_blocking(void)
 {
-	run("sleeps", sleeping_main, sleeps_blocking);
+	run("sleeps", sleeping_main, bench_sleeps_in_call);
 }
 
 void bench_sleeps(void)
@@ -114,7 +88,7 @@ void bench_sleeps(void)
 
 void bench_reads_blocking(void)
 {
-	run("reads", reading_main, reads_blocking);
+	run("reads", reading_main, bench_reads_in_call);
 }
 
 void bench_reads(void)

@@ -16,11 +16,27 @@ static void check(int error, const char *what)
 	exit(1);
 }
 
+/* @what: the parameter that says how often. Return: room for all of them. */
+static void *alloc_tasks(const char *what, size_t size)
+{
+	tasks = bench_parameter("tasks");
+	times = bench_parameter(what);
+	return bench_alloc(tasks, size);
+}
+
 static void run_all(void)
 {
 	left = tasks;
 	check(uv_run(uv_default_loop(), UV_RUN_DEFAULT), "uv_run");
 	bench_counted(left, 0);
+}
+
+static void run_since_begin(void *all)
+{
+	run_all();
+	bench_each(begin, 1);
+	bench_threads();
+	free(all);
 }
 
 /* --- sleeps: a timer for each, set anew when it has come ----------------------------- */
@@ -43,21 +59,15 @@ static void slept(uv_timer_t *timer)
 
 static void run_sleeps(void)
 {
-	struct sleeper *all;
+	struct sleeper *all = alloc_tasks("sleeps", sizeof(*all));
 	unsigned long i;
 
-	tasks = bench_parameter("tasks");
-	times = bench_parameter("sleeps");
-	all = bench_alloc(tasks, sizeof(*all));
 	begin = bench_now();
 	for (i = 0; i < tasks; i++) {
 		uv_timer_init(uv_default_loop(), &all[i].timer);
 		check(uv_timer_start(&all[i].timer, slept, 10, 0), "uv_timer_start");
 	}
-	run_all();
-	bench_each(begin, 1);
-	bench_threads();
-	free(all);
+	run_since_begin(all);
 }
 
 /* --- reads ---------------------------------------------------------------------------- */
@@ -90,12 +100,9 @@ static void was_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
 
 static void run_reads(void)
 {
-	struct reader *all;
+	struct reader *all = alloc_tasks("reads", sizeof(*all));
 	unsigned long i;
 
-	tasks = bench_parameter("tasks");
-	times = bench_parameter("reads");
-	all = bench_alloc(tasks, sizeof(*all));
 	for (i = 0; i < tasks; i++) {
 		uv_pipe_init(uv_default_loop(), &all[i].pipe, 0);
 		check(uv_pipe_open(&all[i].pipe, BENCH_PIPE(i)), "uv_pipe_open");
@@ -103,10 +110,7 @@ static void run_reads(void)
 		      "uv_read_start");
 	}
 	begin = bench_ready(tasks);
-	run_all();
-	bench_each(begin, 1);
-	bench_threads();
-	free(all);
+	run_since_begin(all);
 }
 
 /* --- lateness ------------------------------------------------------------------------- */

@@ -2,13 +2,9 @@
 /* Threads that sleep and read. */
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "../bench.h"
+#include "../blocking.h"
 #include "works.h"
-
-static unsigned long tasks, times;
-static uint64_t begin;
 
 static pthread_t *create_all(void *(*fn)(void *))
 {
@@ -21,7 +17,6 @@ static pthread_t *create_all(void *(*fn)(void *))
 	return threads;
 }
 
-/* Each says how often it has done what it was to do. */
 static void join_all(pthread_t *threads)
 {
 	unsigned long i;
@@ -37,42 +32,19 @@ static void join_all(pthread_t *threads)
 	free(threads);
 }
 
-static void *sleeps(void *arg)
-{
-	unsigned long i;
-
-	for (i = 0; i < times; i++)
-		if (usleep(10000))
-			bench_die("usleep");
-	return (void *)i;
-}
-
 void bench_blocking(void)
 {
-	tasks = bench_parameter("tasks");
-	times = bench_parameter("sleeps");
+	bench_tasks("sleeps");
 	begin = bench_now();
-	join_all(create_all(sleeps));
-}
-
-static void *reads(void *task)
-{
-	unsigned long i;
-	char byte;
-
-	for (i = 0; i < times; i++)
-		if (read(BENCH_PIPE((long)task), &byte, 1) != 1)
-			bench_die("read");
-	return (void *)i;
+	join_all(create_all(bench_sleeps_in_call));
 }
 
 void bench_reads_blocking(void)
 {
 	pthread_t *threads;
 
-	tasks = bench_parameter("tasks");
-	times = bench_parameter("reads");
-	threads = create_all(reads);
+	bench_tasks("reads");
+	threads = create_all(bench_reads_in_call);
 	begin = bench_ready(tasks);
 	join_all(threads);
 }
