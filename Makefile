@@ -243,9 +243,9 @@ bench: ## Measure against others, in a virtual machine
 	@$(MAKE) --no-print-directory bench-programs module-6.12
 	@mkdir -p build/bench/out
 	@export VM_OUT=$(CURDIR)/build/bench/out; \
-	tools/vm --mem $(BENCH_MEM) --timeout 7200 -- bench/run $(BENCH_ARGS) build/bench/out/time.json && \
-	tools/vm --mem $(BENCH_MEM) --icount --timeout 7200 -- bench/run --instructions $(BENCH_ARGS) \
-		build/bench/out/instructions.json
+	tools/vm --mem $(BENCH_MEM) --timeout 7200 -- bench/run build/bench/out/time.json $(BENCH_ARGS) && \
+	tools/vm --mem $(BENCH_MEM) --icount --timeout 7200 -- bench/run --instructions \
+		build/bench/out/instructions.json $(BENCH_ARGS)
 	@bench/report.py build/bench/out/time.json build/bench/out/instructions.json
 	@bench/plot build/bench/out/plots build/bench/out/time.json build/bench/out/instructions.json
 
