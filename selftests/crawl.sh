@@ -11,6 +11,8 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=/dev/null # shellcheck looks at it by itself
+. "$here/program.sh"
 crawl=${CRAWL:-$here/crawl}
 [[ -x $crawl ]] || crawl=$here/../build/examples/crawl
 tmp=
@@ -26,18 +28,6 @@ tests=(
 cleanup()
 {
 	[[ $tmp ]] && rm -rf "$tmp"
-}
-
-bail()
-{
-	echo "Bail out! $1"
-	exit 1
-}
-
-complain()
-{
-	failed=1
-	printf '# %s\n' "${1//$'\n'/$'\n'# }"
 }
 
 # A path of more than 4096 bytes is longer than the kernel takes in a call.
@@ -282,8 +272,6 @@ usage()
 
 main()
 {
-	local number=0 name
-
 	echo 'TAP version 13'
 	if [[ -z ${CRAWL-} && ! -e /dev/kfiber ]]; then
 		echo '1..0 # SKIP the module is not loaded'
@@ -295,15 +283,7 @@ main()
 	crawl=$(cd "$(dirname "$crawl")" && pwd)/${crawl##*/}
 	trap cleanup EXIT
 	make_tree
-	bad=0
-	for name in "${tests[@]}"; do
-		failed=0
-		"$name"
-		((failed == 0)) && echo "ok $((++number)) ${name//_/ }" && continue
-		echo "not ok $((++number)) ${name//_/ }"
-		bad=1
-	done
-	exit $bad
+	run_tests
 }
 
 main "$@"

@@ -12,6 +12,8 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=/dev/null # shellcheck looks at it by itself
+. "$here/program.sh"
 httpd=${HTTPD:-$here/httpd}
 [[ -x $httpd ]] || httpd=$here/../build/examples/httpd
 tmp=
@@ -60,25 +62,6 @@ cleanup()
 	[[ $tmp ]] && rm -rf "$tmp"
 }
 
-bail()
-{
-	echo "Bail out! $1"
-	exit 1
-}
-
-# The test's line says so.
-skip()
-{
-	skipped=$1
-	return 1
-}
-
-complain()
-{
-	failed=1
-	printf '# %s\n' "${1//$'\n'/$'\n'# }"
-}
-
 # --- the tree that is served -------------------------------------------------
 
 make_tree()
@@ -111,42 +94,20 @@ make_tree()
 # start_server PREFIX OPTION...: sets PREFIX_pid, PREFIX_out and PREFIX_port.
 start_server()
 {
-	local prefix=$1 out line
+	local prefix=$1
 	shift
 
-	exec {out}< <(exec "${launcher[@]}" "$httpd" --root "$tmp/root" --port 0 "$@" 2>&1)
-	printf -v "${prefix}_pid" %s $!
-	printf -v "${prefix}_out" %s "$out"
-	IFS= read -r -t "$patience" -u "$out" line || line='nothing'
-	[[ $line =~ ^listening\ on\ port\ ([0-9]+)$ ]] || bail "the server says: $line"
-	printf -v "${prefix}_port" %s "${BASH_REMATCH[1]}"
+	begin "$prefix" "${launcher[@]}" "$httpd" --root "$tmp/root" --port 0 "$@"
 }
 
 # --- requests ----------------------------------------------------------------
-
-connect()
-{
-	exec {sock}<>"/dev/tcp/$host/$port"
-}
-
-disconnect()
-{
-	exec {sock}>&-
-}
-
-say()
-{
-	# shellcheck disable=SC2059 # callers write \r\n in their requests
-	printf "$1" >&"$sock"
-}
 
 # Sets status, head and body from what comes until the server closes.
 hear_all()
 {
 	local text=
 
-	IFS= read -r -d '' -t "$patience" -u "$sock" text
-	[[ $? -gt 128 ]] && complain "no end of the connection in $patience seconds"
+	hear text
 	split_reply "$text"
 }
 
@@ -1113,9 +1074,7 @@ start_other()
 # Sets text to what it said.
 end_other()
 {
-	kill -TERM "$other_pid"
-	wait "$other_pid" || complain "ended with status $?"
-	other_pid=
+	end other
 	text=
 	IFS= read -r -d '' -t "$patience" -u "$other_out" text
 	[[ $text =~ errors\ +0$'\n' ]] || complain "it counted errors: $text"
@@ -1303,8 +1262,6 @@ sigterm_grace()
 
 main()
 {
-	local number=0 name
-
 	echo 'TAP version 13'
 	if [[ -z ${HTTPD-} && ! -e /dev/kfiber ]]; then
 		echo '1..0 # SKIP the module is not loaded'
@@ -1319,20 +1276,11 @@ main()
 	start_server server --head-time 600
 	start_server strict --idle 1 --head-time 1 --body-time 1 --send-time 1 \
 		--max-connections 1 --verbose
+	# shellcheck disable=SC2034 # program.sh connects to it
 	host=127.0.0.1
 	port=$server_port
 	url=http://127.0.0.1:$port
-	bad=0
-	for name in "${tests[@]}"; do
-		failed=0
-		skipped=
-		"$name"
-		((failed == 0)) &&
-			echo "ok $((++number)) ${name//_/ }${skipped:+ # SKIP $skipped}" && continue
-		echo "not ok $((++number)) ${name//_/ }"
-		bad=1
-	done
-	exit $bad
+	run_tests
 }
 
 main "$@"

@@ -12,6 +12,8 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=/dev/null # shellcheck looks at it by itself
+. "$here/program.sh"
 kvd=${KVD:-$here/kvd}
 [[ -x $kvd ]] || kvd=$here/../build/examples/kvd
 server_pid='' server_port=''
@@ -42,38 +44,15 @@ cleanup()
 	[[ $tmp ]] && rm -rf "$tmp"
 }
 
-bail()
-{
-	echo "Bail out! $1"
-	exit 1
-}
-
-# The test's line says so.
-skip()
-{
-	skipped=$1
-	return 1
-}
-
-complain()
-{
-	failed=1
-	printf '# %s\n' "${1//$'\n'/$'\n'# }"
-}
-
 # --- servers -----------------------------------------------------------------
 
 # start_server PREFIX OPTION...: sets PREFIX_pid and PREFIX_port.
 start_server()
 {
-	local prefix=$1 out line
+	local prefix=$1
 	shift
 
-	exec {out}< <(exec "$kvd" --port 0 "$@" 2>&1)
-	printf -v "${prefix}_pid" %s $!
-	IFS= read -r -t "$patience" -u "$out" line || line='nothing'
-	[[ $line =~ ^listening\ on\ port\ ([0-9]+)$ ]] || bail "the server says: $line"
-	printf -v "${prefix}_port" %s "${BASH_REMATCH[1]}"
+	begin "$prefix" "$kvd" --port 0 "$@"
 }
 
 # It becomes the one that is asked, where the caller has a port of its own.
@@ -85,9 +64,7 @@ start_other()
 
 end_other()
 {
-	kill -TERM "$other_pid"
-	wait "$other_pid" || complain "ended with status $?"
-	other_pid=
+	end other
 }
 
 # --- clients -----------------------------------------------------------------
@@ -133,28 +110,10 @@ pour()
 	disconnect
 }
 
-connect()
-{
-	exec {sock}<>"/dev/tcp/$host/$port"
-}
-
-disconnect()
-{
-	exec {sock}>&-
-}
-
-say()
-{
-	# shellcheck disable=SC2059 # callers write \r\n in their requests
-	printf "$1" >&"$sock"
-}
-
 # Sets reply to what comes until the server closes.
 hear_all()
 {
-	reply=
-	IFS= read -r -d '' -t "$patience" -u "$sock" reply
-	[[ $? -gt 128 ]] && complain "no end of the connection in $patience seconds"
+	hear reply
 	reply=${reply//$cr/}
 }
 
@@ -459,7 +418,7 @@ subscribe()
 
 publish()
 {
-	local wanted
+	local wanted tries=0
 
 	session <<< 'PUBLISH news nobody -> 0'
 	subscribe news sport
@@ -771,15 +730,11 @@ usage()
 	[[ $("$kvd" --version) == *[0-9].[0-9]* ]] || complain 'no version'
 	"$kvd" --port 65536 > "$tmp/usage" 2>&1 && complain 'took port 65536'
 	[[ $(< "$tmp/usage") == *65535* ]] || complain "usage: $(< "$tmp/usage")"
-	kill -TERM "$server_pid"
-	wait "$server_pid" || complain "the server ended with status $?"
-	server_pid=
+	end server
 }
 
 main()
 {
-	local number=0 name
-
 	echo 'TAP version 13'
 	if [[ -z ${KVD-} && ! -e /dev/kfiber ]]; then
 		echo '1..0 # SKIP the module is not loaded'
@@ -797,18 +752,7 @@ main()
 	start_server server
 	host=127.0.0.1
 	port=$server_port
-	bad=0
-	for name in "${tests[@]}"; do
-		failed=0
-		skipped=
-		tries=0
-		"$name"
-		((failed == 0)) &&
-			echo "ok $((++number)) ${name//_/ }${skipped:+ # SKIP $skipped}" && continue
-		echo "not ok $((++number)) ${name//_/ }"
-		bad=1
-	done
-	exit $bad
+	run_tests
 }
 
 main "$@"
