@@ -14,6 +14,7 @@
 
 #include "harness.h"
 #include "mixed.h"
+#include "parked.h"
 #include "processors.h"
 
 #define FAILED(line) ((void *)(long)(line))
@@ -517,7 +518,7 @@ static int masked(void *arg)
 	(void)arg;
 	if (kf_spawn(&fiber, NULL, cleans_up, &s))
 		return -1;
-	kf_yield();
+	wait_until_parked(fiber);
 	for (i = 0; i < 10; i++) {
 		if (kf_cancel(fiber))
 			return -2;
@@ -556,7 +557,7 @@ static int cond_relocks(void *arg)
 	(void)arg;
 	if (kf_spawn(&fiber, NULL, waits_with_a_mutex, &inside))
 		return -1;
-	kf_yield();
+	wait_until_parked(fiber);
 	if (kf_mutex_lock(&all.free_mutex))
 		return -2;
 	inside = 1;
@@ -626,7 +627,8 @@ static int join_again(void *arg)
 	if (kf_spawn(&child, NULL, parks_masked, NULL) ||
 	    kf_spawn(&joiner, NULL, joins, &child))
 		return -1;
-	kf_yield();
+	wait_until_parked(child);
+	wait_until_parked(joiner);
 	if (kf_join(child, NULL) != -EINVAL || kf_cancel(joiner) || kf_join(joiner, &value) ||
 	    value)
 		return -2;

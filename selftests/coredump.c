@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "parked.h"
 #include "run.h"
 
 #define PATTERN "/proc/sys/kernel/core_pattern"
@@ -121,23 +122,25 @@ static int spawn(kf_fiber_t *fiber, const char *name, void *(*fn)(void *), void 
 static int spawn_all(long count)
 {
 	static kf_mutex_t held = KF_MUTEX_INIT;
-	kf_fiber_t fiber = 0;
+	kf_fiber_t *fibers = calloc((size_t)count + 4, sizeof(*fibers)), *other = fibers + count;
 	char name[32];
 	int fds[2];
 
 	for (long i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "parked-%ld", i);
-		if (spawn(&fiber, name, parked, (void *)i))
+		if (spawn(&fibers[i], name, parked, (void *)i))
 			return -1;
 	}
-	if (pipe(fds) || spawn(NULL, "joins", joining, (void *)(uintptr_t)fiber) ||
-	    spawn(NULL, "sleeps", sleeping, NULL) ||
+	if (pipe(fds) || spawn(&other[0], "joins", joining, (void *)(uintptr_t)fibers[count - 1]) ||
+	    spawn(&other[1], "sleeps", sleeping, NULL) ||
 	    spawn(NULL, "reads", reading, (void *)(long)fds[0]) ||
-	    spawn(NULL, "receives", receiving, (void *)(long)fds[0]) ||
-	    kf_mutex_lock(&held) || spawn(NULL, "locks", locking, &held))
+	    spawn(&other[2], "receives", receiving, (void *)(long)fds[0]) ||
+	    kf_mutex_lock(&held) || spawn(&other[3], "locks", locking, &held))
 		return -1;
-	/* One processor: all of them are where they wait when this is back. */
-	kf_sleep(50 * MS);
+	/* One processor: the one that reads blocked before another could go where it waits. */
+	for (long i = 0; i < count + 4; i++)
+		wait_until_parked(fibers[i]);
+	free(fibers);
 	return spawn(NULL, "never", never_run, NULL);
 }
 

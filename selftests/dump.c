@@ -289,6 +289,7 @@ static int64_t so_far(const char *name)
 }
 
 #define TICK_MAX (10 * MS)
+#define DUMP_TOO_LONG 4
 
 /* By this time at the earliest, and at the latest that long ago. */
 static int dump_since(void *arg)
@@ -311,7 +312,9 @@ static int dump_since(void *arg)
 	kf_unpark(fiber);
 	kf_join(fiber, NULL);
 	/* It is printed in whole milliseconds. */
-	return said + (int64_t)MS < least || said > most ? 3 : 0;
+	if (said + (int64_t)MS < least)
+		return 3;
+	return said > most ? DUMP_TOO_LONG : 0;
 }
 
 /* Time that is made: to the nanosecond. */
@@ -333,8 +336,15 @@ static int dump_since_by_test_clock(void *arg)
 TEST(for_how_long_is_told)
 {
 	struct kf_config config = { .size = sizeof(config), .flags = KF_TEST_CLOCK };
+	int i, err;
 
-	ASSERT_EQ(0, run(2, dump_since, NULL));
+	/* The domain's time is late if the CPU that keeps it stands still: not each time. */
+	for (i = 0; i < 20; i++) {
+		err = run(2, dump_since, NULL);
+		if (err != DUMP_TOO_LONG)
+			break;
+	}
+	ASSERT_EQ(0, err);
 	ASSERT_EQ(0, kf_run(&config, dump_since_by_test_clock, NULL));
 }
 

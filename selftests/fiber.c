@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "parked.h"
 #include "processors.h"
 #include "run.h"
 #include "slow.h"
@@ -153,7 +154,8 @@ static int misuse(void *arg)
 	if (kf_spawn(&waiting, NULL, wait_for_permit, NULL) ||
 	    kf_spawn(&joiner, NULL, join_other, &waiting))
 		return 7;
-	kf_yield();			/* one processor: both run until they park */
+	wait_until_parked(waiting);
+	wait_until_parked(joiner);
 	if (kf_detach(waiting) != -EINVAL)
 		return 8;
 	if (kf_join(waiting, NULL) != -EINVAL)

@@ -376,12 +376,20 @@ TEST(who_waits_in_a_circle)
 	ASSERT_EQ(0, run(2, lock_in_a_circle, NULL));
 }
 
+/* The name is stored when the fiber may run already. */
+static void *do_join_when_there(void *fiber)
+{
+	while (!__atomic_load_n((kf_fiber_t *)fiber, __ATOMIC_RELAXED))
+		kf_yield();
+	return do_join(fiber);
+}
+
 static int join_each_other(void *arg)
 {
-	kf_fiber_t fibers[2];
+	kf_fiber_t fibers[2] = { 0 };
 	int n, bad;
 
-	if (kf_spawn(&fibers[0], NULL, do_join, &fibers[1]) ||
+	if (kf_spawn(&fibers[0], NULL, do_join_when_there, &fibers[1]) ||
 	    kf_spawn(&fibers[1], NULL, do_join, &fibers[0]))
 		return 1;
 	wait_until_parked(fibers[0]);

@@ -206,8 +206,12 @@ static void *end_made_thread(void *arg)
 {
 	pid_t process = getpid();
 
-	while (syscall(SYS_gettid) == process)
+	while (syscall(SYS_gettid) == process) {
+		/* Who is alone may come back to that thread for ever. */
+		if (atomic_load(&ready))
+			return arg;
 		kf_sleep(MS / 10);
+	}
 	return end_thread(arg);
 }
 
@@ -216,7 +220,7 @@ static void *hold_first_thread(void *arg)
 {
 	pid_t process = getpid();
 
-	while (syscall(SYS_gettid) != process)
+	while (syscall(SYS_gettid) != process && !atomic_load(&ready))
 		kf_sleep(MS / 10);
 	while (!atomic_load(&ready))
 		usleep(1000);

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "parked.h"
 #include "run.h"
 
 #ifndef MADV_COLLAPSE
@@ -178,9 +179,7 @@ static int perform(void *arg)
 
 	if (kf_spawn(&s.fiber, NULL, parked_deep, args))
 		return -1;
-	while (!s.live)
-		kf_yield();
-	kf_sleep(20 * MS);				/* it parks: it has nothing else to do */
+	wait_until_parked(s.fiber);
 	find_arena(&s);
 	s.slot = s.live - (size_t)(s.live - s.arena) % SLOT;
 	s.absent = s.slot + GUARD + 4 * PAGE;

@@ -630,7 +630,7 @@ static int many_first(void *arg)
 		kf_sleep(MS);
 	kf_trim();
 	kf_stats(&after);
-	if (after.fibers_allocated > before.fibers_allocated + 32 || after.workers > 8)
+	if (after.fibers_allocated > before.fibers_allocated + 32 || after.workers > 32)
 		return 3;
 	/* A page or two for each that is pooled, not 48; others keep theirs warm. */
 	return arg || after.stack_pages < 4 * after.fibers_allocated ? 0 : 4;

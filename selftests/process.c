@@ -92,16 +92,17 @@ static void *join_for_ever(void *fiber)
 static int spawn_all(long each)
 {
 	static void *(*const kinds[])(void *) = {
-		yield_for_ever, compute_for_ever, sleep_for_ever, park_for_ever, park_pinned,
-		block_for_ever, block_now_and_then, wait_for_file,
+		sleep_for_ever, park_for_ever, park_pinned, block_for_ever, block_now_and_then,
+		wait_for_file, yield_for_ever, compute_for_ever,
 	};
 	const size_t n = sizeof(kinds) / sizeof(kinds[0]);
 	kf_fiber_t fiber;
 	size_t i;
 
+	/* Who computes comes last: each slice that this one loses is one for all of them. */
 	for (i = 0; i < n * each; i++)
-		if (kf_spawn(&fiber, NULL, kinds[i % n], NULL) ||
-		    (kinds[i % n] == park_for_ever &&
+		if (kf_spawn(&fiber, NULL, kinds[i / each], NULL) ||
+		    (kinds[i / each] == park_for_ever &&
 		     kf_spawn(&fiber, NULL, join_for_ever, (void *)(uintptr_t)fiber)))
 			return -1;
 	return 0;
@@ -180,7 +181,7 @@ static bool is_frozen(const char *group)
 /* Return: whether they have come, in less time than the harness gives a test. */
 static bool wait_for_turns(unsigned long from)
 {
-	uint64_t end = kf_after(20000 * MS);
+	uint64_t end = kf_after(60000 * MS);
 
 	while (atomic_load(turns) <= from && kf_now() < end)
 		usleep(1000);
@@ -386,7 +387,7 @@ static int do_nothing(void *arg)
 	printf("# %d ms idle: %lu us of CPU time, %ld times switched\n", IDLE_MS,
 	       (unsigned long)(used / 1000), after.ru_nvcsw - before.ru_nvcsw);
 	/* Who spins uses all of it; an emulated CPU also counts what its host does meanwhile. */
-	if (used > IDLE_MS * MS / 10 || after.ru_nvcsw - before.ru_nvcsw > 20)
+	if (used > IDLE_MS * MS / 10 || after.ru_nvcsw - before.ru_nvcsw > 100)
 		return -2;
 	exit(0);
 }

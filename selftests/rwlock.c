@@ -183,7 +183,7 @@ TEST_F(processors, a_writer_gets_in_beside_readers)
 /* A writer that loses patience lets those in whom it kept waiting. */
 static void *write_until(void *arg)
 {
-	return (void *)(long)kf_rwlock_wrlock_until(arg, kf_after(20 * MS));
+	return (void *)(long)kf_rwlock_wrlock_until(arg, kf_after(1000 * MS));
 }
 
 static int read_behind_writer(void *arg)
@@ -199,7 +199,7 @@ static int read_behind_writer(void *arg)
 	if (kf_rwlock_tryrdlock(&l) != -EBUSY)
 		return 2;
 	/* This must be long before the first reader goes. */
-	if (kf_rwlock_rdlock_until(&l, kf_after(10000 * MS)))
+	if (kf_rwlock_rdlock_until(&l, kf_after(60000 * MS)))
 		return 3;
 	if (kf_join(writer, &value) || value != (void *)-ETIMEDOUT)
 		return 4;

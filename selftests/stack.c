@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "parked.h"
 
 #define MS 1000000ull
 
@@ -300,7 +301,7 @@ static int jump(void *arg)
 	kf_fiber_t fibers[2];
 
 	kf_spawn(&fibers[0], NULL, victim, NULL);
-	kf_sleep(10 * MS);
+	wait_until_parked(fibers[0]);
 	kf_spawn(&fibers[1], NULL, jumper, NULL);
 	kf_join(fibers[1], NULL);
 	return 0;
@@ -321,7 +322,7 @@ static int scribble(void *arg)
 	kf_fiber_t fiber;
 
 	kf_spawn(&fiber, NULL, victim, NULL);
-	kf_sleep(10 * MS);
+	wait_until_parked(fiber);
 	catch_faults();					/* on this thread */
 	report->stack = (uintptr_t)victim_frame - 20 * KIB;
 	*(volatile char *)report->stack = 1;
@@ -361,8 +362,7 @@ static int lend(void *arg)
 	void *bad;
 
 	kf_spawn(&fiber, NULL, lender, (void *)&lent);
-	while (!lent)
-		kf_sleep(MS);
+	wait_until_parked(fiber);
 	memset(lent, 'x', 80 * KIB);
 	kf_unpark(fiber);
 	return kf_join(fiber, &bad) || bad;

@@ -270,6 +270,16 @@ static void *unpark_later(void *arg)
 	return NULL;
 }
 
+static atomic_bool time_has_gone_on;
+
+static void *unpark_when_time_has_gone_on(void *arg)
+{
+	while (!atomic_load(&time_has_gone_on))
+		usleep(1000);
+	kf_unpark(*(kf_fiber_t *)arg);
+	return NULL;
+}
+
 static int wait_for_outside(void *arg)
 {
 	kf_fiber_t self = kf_self();
@@ -281,10 +291,12 @@ static int wait_for_outside(void *arg)
 	if (kf_park(KF_FOREVER) || kf_now() != begin || pthread_join(thread, NULL))
 		return -2;
 	/* And with one it is not. */
-	if (pthread_create(&thread, NULL, unpark_later, &self))
+	atomic_store(&time_has_gone_on, false);
+	if (pthread_create(&thread, NULL, unpark_when_time_has_gone_on, &self))
 		return -3;
 	if (kf_park(kf_after(HOUR)) != -ETIMEDOUT || kf_now() != begin + HOUR)
 		return -4;
+	atomic_store(&time_has_gone_on, true);
 	if (pthread_join(thread, NULL) || kf_park(KF_FOREVER))
 		return -5;
 	return 0;

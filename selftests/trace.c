@@ -377,7 +377,8 @@ static void expect_trims(struct __test_metadata *_metadata, bool (*make_trim)(vo
 		EXPECT_GE(64, e[i].fibers);
 		pages += e[i].pages;
 	}
-	EXPECT_EQ(counted, pages);
+	/* Another that is due by age may come after it was counted. */
+	EXPECT_LE(counted, pages);
 }
 
 static bool ask(void)
@@ -425,7 +426,7 @@ static uint64_t pooled_pages(void)
 static int trim_many(void *make_trim)
 {
 	static kf_fiber_t fibers[MANY];
-	uint64_t end = kf_after(20000 * MS);
+	uint64_t end = kf_after(100000 * MS);
 
 	for (int i = 0; i < MANY; i++)
 		if (kf_spawn(&fibers[i], NULL, deep_then_park, NULL))
@@ -456,19 +457,24 @@ static void expect_short_holds(struct __test_metadata *_metadata, bool (*make_tr
 	uint64_t by_pool = 0, in_all = 0;
 	int n;
 
+	uint64_t end = kf_after(60000 * MS);
+
 	ASSERT_TRUE(begin_tracing());
 	ASSERT_EQ(0, kf_run(&config, trim_many, (void *)make_trim));
-	n = read_events("trim", getpid(), e, 10000);
-	for (int i = 0; i < n; i++) {
-		EXPECT_GE(8, e[i].unmaps);
-		in_all += e[i].pages;
-		if (strcmp(e[i].why, "pool"))
-			continue;
-		EXPECT_EQ(0, e[i].unmaps);
-		by_pool += e[i].pages;
-	}
+	/* They leave the pool first, and are traced when they are free. */
+	do {
+		in_all = 0;
+		by_pool = 0;
+		n = read_events("trim", getpid(), e, 10000);
+		for (int i = 0; i < n; i++) {
+			in_all += e[i].pages;
+			by_pool += strcmp(e[i].why, "pool") ? 0 : e[i].pages;
+		}
+		/* The rest is in the processor's pool. */
+	} while (by_pool < MANY - 64 - 16 && kf_now() < end && !usleep(10000));
+	for (int i = 0; i < n; i++)
+		EXPECT_GE(strcmp(e[i].why, "pool") ? 8 : 0, e[i].unmaps);
 	EXPECT_LE(MANY * 24, in_all);
-	/* The rest is in the processor's pool. */
 	EXPECT_LE(MANY - 64 - 16, by_pool);
 }
 

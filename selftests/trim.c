@@ -197,6 +197,7 @@ static void *short_fiber(void *kib)
 static int ended_fibers(void *arg)
 {
 	struct kf_stats s = { .size = sizeof(s) };
+	uint64_t end = kf_after(60000 * MS);
 	kf_fiber_t fibers[200];
 	void *bad;
 
@@ -206,16 +207,24 @@ static int ended_fibers(void *arg)
 	for (int i = 0; i < 200; i++)
 		if (kf_join(fibers[i], &bad) || bad)
 			return -2;
-	if (kf_trim() < (int64_t)(100 * DEEP))
+	if (kf_trim() < 0)
 		return -3;
-	kf_stats(&s);
-	/* One processor: nothing is left but this fiber's own. */
-	return s.stack_pages <= 8 ? 0 : -4;
+	/*
+	 * One processor: nothing is left but this fiber's own. A few the module's pool may just
+	 * have had in hand, because there were more than it keeps.
+	 */
+	while (kf_stats(&s), s.stack_pages > 8) {
+		if (kf_now() > end)
+			return -4;
+		kf_sleep(10 * MS);
+	}
+	return s.stack_trimmed * PAGE >= 100 * DEEP ? 0 : -5;
 }
 
-TEST(pooled_stacks_are_trimmed)
+TEST_F(age, pooled_stacks_are_trimmed)
 {
-	ASSERT_EQ(0, run(1, ended_fibers, NULL));
+	ASSERT_TRUE(write_file(TRIM_AFTER, "0"));
+	ASSERT_EQ(0, run(1, or_exit, ended_fibers));
 }
 
 /* 20 fibers of more than 100 KiB end; their processor keeps all of their stacks. */
@@ -459,7 +468,7 @@ static int trim_with_child(void *arg)
 		return -1;
 	if (kf_spawn(&fiber, NULL, forker, &pid) || read(child_stack[0], &c, 1) != 1)
 		return -2;
-	kf_sleep(20 * MS);
+	wait_until_parked(fiber);
 	if (kf_trim() != 0)
 		return -3;
 	if (write(child_go[1], &c, 1) != 1 || waitpid(pid, &status, 0) != pid)
@@ -494,9 +503,7 @@ static int stats_of_a_stack(void *arg)
 	s.size = sizeof(s);
 	if (kf_spawn(&fiber, NULL, deep_then_park, NULL))
 		return -3;
-	while (committed(fiber) < DEEP)
-		kf_yield();
-	kf_sleep(20 * MS);
+	wait_until_parked(fiber);
 	if (kf_trim() <= 0 || kf_stack_stats(fiber, &s))
 		return -4;
 	if (s.guard != 64 * KIB || s.limit != 192 * KIB || s.faults < 4 || s.refused)
