@@ -497,6 +497,79 @@ TEST(an_object_whose_function_has_returned)
 	ASSERT_EQ(0, run(2, wait_on_stacks, NULL));
 }
 
+/* --- whose stack is being looked after -------------------------------------------------------- */
+
+#define HELD_LOOKS 50
+
+struct keeper {
+	kf_fiber_t fiber;
+	atomic_bool stop;
+	atomic_int holds;
+};
+
+/* What the module's trimming does to a parked fiber's word, again and again. */
+static void *hold_again_and_again(void *arg)
+{
+	struct keeper *k = arg;
+	uint64_t *word = (uint64_t *)(uintptr_t)&block_of(k->fiber)->word;
+
+	while (!atomic_load(&k->stop)) {
+		uint64_t parked = __atomic_load_n(word, __ATOMIC_ACQUIRE), held;
+
+		held = (parked & ~KFIBER_STATE_MASK) | KFIBER_PARKING;
+		if ((parked & KFIBER_STATE_MASK) == KFIBER_PARKED &&
+		    __atomic_compare_exchange_n(word, &parked, held, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_RELAXED)) {
+			usleep(100);
+			__atomic_store_n(word, parked, __ATOMIC_RELEASE);
+			atomic_fetch_add(&k->holds, 1);
+		}
+		usleep(100);
+	}
+	return NULL;
+}
+
+/* Each look finds it, and where it waits, whether it is held or not. */
+static int look_while_held(void *arg)
+{
+	static const struct line lines[] = {
+		{ "1 fiber, for ", 1 },
+		{ ": waiting for mutex 0x", 1 },
+		{ held_by_dead, 1 },
+		{ "    at do_lock_and_unlock+", 1 },
+		{ NULL, 0 },
+	};
+	struct keeper k = { .holds = 0 };
+	kf_mutex_t m = KF_MUTEX_INIT;
+	kf_fiber_t holder;
+	int i, bad = 0;
+	pthread_t thread;
+
+	if (kf_spawn(&holder, NULL, do_lock, &m) || kf_join(holder, NULL) ||
+	    kf_spawn(&k.fiber, NULL, do_lock_and_unlock, &m))
+		return 1;
+	wait_until_parked(k.fiber);
+	if (pthread_create(&thread, NULL, hold_again_and_again, &k))
+		return 2;
+	while (!atomic_load(&k.holds))
+		kf_sleep(MS);
+	for (i = 0; i < HELD_LOOKS && !bad; i++) {
+		int n = leaks();
+
+		bad = n != 1 ? 10 + n : all_said(lines) ? 4 : 0;
+	}
+	atomic_store(&k.stop, true);
+	pthread_join(thread, NULL);
+	kf_mutex_unlock(&m);
+	kf_join(k.fiber, NULL);
+	return bad;
+}
+
+TEST(one_whose_stack_is_just_being_trimmed)
+{
+	ASSERT_EQ(0, run(2, look_while_held, NULL));
+}
+
 /* --- nobody is left ------------------------------------------------------------------------ */
 
 static void *do_sleep_a_little(void *arg)

@@ -147,15 +147,14 @@ static bool kf_is_own(struct kf_leak_report *r, uintptr_t address)
 static int kf_leak_walk(struct kf_domain *d, struct kfiber_fiber_block *f,
 			const struct kf_left_fiber *l, uintptr_t *frames, uint32_t n)
 {
-	struct kf_worker *w = kf_hold_begin();
+	struct kf_worker *w;
 	int count = -1;
 
-	if (kf_hold(f, l->word)) {
-		if (atomic_load_explicit(kf_atomic64(&f->wait_since), memory_order_relaxed) ==
-		    l->since)
-			count = (int)kf_walk_parked(f->sp, frames, n);
-		kf_let_go(d, w, f);
-	}
+	if (!kf_left_hold(f, l, &w))
+		return -1;
+	if (atomic_load_explicit(kf_atomic64(&f->wait_since), memory_order_relaxed) == l->since)
+		count = (int)kf_walk_parked(f->sp, frames, n);
+	kf_let_go(d, w, f);
 	kf_hold_end(w);
 	return count;
 }

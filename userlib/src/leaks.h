@@ -52,6 +52,7 @@ struct kf_left_fiber {
 
 /* stuck.c */
 struct kf_left_fiber *kf_left_find(struct kf_domain *d, uint32_t *n);
-bool kf_left_is_same(struct kfiber_fiber_block *f, const struct kf_left_fiber *l);
+bool kf_left_hold(struct kfiber_fiber_block *f, const struct kf_left_fiber *l,
+		  struct kf_worker **w);
 
 #endif /* KF_LEAKS_H */

@@ -25,14 +25,34 @@
  *   KF_STUCK_CIRCLE         joins and mutexes: each waits for one other
  *   KF_STUCK_BEHIND         the same, at whose end is one of the above
  *
+ * PARKING says less than the other states: a fiber that has not left its stack yet, whose
+ * deadline may not be stored; or one that is parked and held for a moment, by the module's
+ * trimming or by another that looks. Which it is cannot be seen, and neither lasts:
+ *
+ *   looks                               trims, or looks as well
+ *                                       PARKED -> PARKING
+ *   PARKING, nothing has come:
+ *   sleeps a little, looks again        PARKING -> PARKED
+ *   PARKED
+ *   holds it, fails: another was
+ *   first; sleeps, looks, tries again
+ *
+ * So one that waits without an end is not missed because its stack was just looked after.
+ * If it is still PARKING after a second, its thread is stopped, and it counts as running.
+ *
  * Any of them could still be cancelled, and another fiber could unlock the mutex: that
  * takes one who knows of it.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "chan.h"
 #include "leaks.h"
+
+/* Sleeps until a fiber is not PARKING any more: longer each time up to this, and so many. */
+#define KF_PARKING_SLEEP_NS 1000000l
+#define KF_PARKING_SLEEPS 1024
 
 static uint64_t kf_peek(__u64 *field)
 {
@@ -42,6 +62,24 @@ static uint64_t kf_peek(__u64 *field)
 static uint64_t kf_peek_word(struct kfiber_fiber_block *f)
 {
 	return atomic_load_explicit(kf_atomic64(&f->word), memory_order_acquire);
+}
+
+/* The word once it says what the fiber does, or after a second. May block, writes errno. */
+static uint64_t kf_settled_word(struct kfiber_fiber_block *f)
+{
+	struct timespec ts = { .tv_nsec = 1000 };
+	uint64_t word = kf_peek_word(f);
+	int i;
+
+	for (i = 0; i < KF_PARKING_SLEEPS; i++) {
+		if (kf_state(word) != KFIBER_PARKING || kf_is_woken(word))
+			break;
+		nanosleep(&ts, NULL);
+		if (ts.tv_nsec < KF_PARKING_SLEEP_NS)
+			ts.tv_nsec *= 2;
+		word = kf_peek_word(f);
+	}
+	return word;
 }
 
 static enum kf_left kf_left_of_parked(uint64_t word, uint64_t object, uint64_t deadline)
@@ -59,7 +97,7 @@ static enum kf_left kf_left_of_parked(uint64_t word, uint64_t object, uint64_t d
 /* The first look. */
 static void kf_left_look(struct kfiber_fiber_block *f, struct kf_left_fiber *l)
 {
-	*l = (struct kf_left_fiber){ .word = kf_peek_word(f), .on = KF_ON_NOBODY };
+	*l = (struct kf_left_fiber){ .word = kf_settled_word(f), .on = KF_ON_NOBODY };
 	switch (kf_state(l->word)) {
 	case KFIBER_FREE:
 		return;
@@ -75,15 +113,35 @@ static void kf_left_look(struct kfiber_fiber_block *f, struct kf_left_fiber *l)
 	l->left = KF_LEFT_RUNS;
 }
 
-/**
- * kf_left_is_same() - is a fiber still in the wait that was seen?
- * @f: the fiber
- * @l: what was seen
- */
-bool kf_left_is_same(struct kfiber_fiber_block *f, const struct kf_left_fiber *l)
+/* Is a fiber still in the wait that was seen? */
+static bool kf_left_is_same(struct kfiber_fiber_block *f, const struct kf_left_fiber *l)
 {
-	return kf_peek_word(f) == l->word && kf_peek(&f->wait_object) == l->object &&
+	return kf_settled_word(f) == l->word && kf_peek(&f->wait_object) == l->object &&
 	       kf_peek(&f->wait_since) == l->since;
+}
+
+/**
+ * kf_left_hold() - keep a fiber in the wait that was seen
+ * @f: the fiber; not pinned
+ * @l: what was seen
+ * @w: out: the caller's worker, for kf_let_go() and then kf_hold_end()
+ *
+ * Whoever else holds it is waited for, outside of the critical section.
+ *
+ * Return: false if it has gone on; then there is nothing to be given back.
+ */
+bool kf_left_hold(struct kfiber_fiber_block *f, const struct kf_left_fiber *l,
+		  struct kf_worker **w)
+{
+	if (kf_state(l->word) != KFIBER_PARKED)
+		return false;
+	do {
+		*w = kf_hold_begin();
+		if (kf_hold(f, l->word))
+			return true;
+		kf_hold_end(*w);
+	} while (kf_settled_word(f) == l->word);
+	return false;
 }
 
 /* Is that address of a stack in use? Also when nobody can tell. */
@@ -153,11 +211,10 @@ static void kf_left_look_further(struct kf_domain *d, struct kfiber_fiber_block 
 
 	if (l->left != KF_LEFT_ENDLESS || l->word & KFIBER_PINNED)
 		return;
-	w = kf_hold_begin();
-	if (kf_hold(f, l->word)) {
-		kf_left_look_into(d, l);
-		kf_let_go(d, w, f);
-	}
+	if (!kf_left_hold(f, l, &w))
+		return;
+	kf_left_look_into(d, l);
+	kf_let_go(d, w, f);
 	kf_hold_end(w);
 }
 
