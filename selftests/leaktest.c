@@ -690,6 +690,33 @@ TEST(the_first_fiber_ends)
 	EXPECT_EQ(0, (int)text[0]);
 }
 
+static const struct {
+	const char *setting;
+	int reports;
+} settings[] = {
+	{ "leaks", 1 },
+	{ "leaks=1", 1 },
+	{ "leaks,leaks=0", 0 },
+	{ "", 0 },
+};
+
+TEST(the_environment_asks_for_leaks)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		ASSERT_EQ(0, setenv("KFIBER_DEBUG", settings[i].setting, 1));
+		EXPECT_EQ(-EDEADLK, run_to_the_end(leave_receiver, 0));
+		EXPECT_EQ(settings[i].reports, said("wait without an end, or were never joined: "));
+		EXPECT_EQ(settings[i].reports, said("\n    at receive+"));
+		EXPECT_EQ(0, said("KFIBER_DEBUG"));
+	}
+	ASSERT_EQ(0, setenv("KFIBER_DEBUG", "leaks", 1));
+	EXPECT_EQ(0, run_to_the_end(leave_nobody, 0));
+	EXPECT_EQ(0, (int)text[0]);
+	unsetenv("KFIBER_DEBUG");
+}
+
 /* --- while others go on ---------------------------------------------------------- */
 
 #define LOOKS 16

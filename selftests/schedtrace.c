@@ -337,6 +337,7 @@ static const struct {
 	{ "schedtrace=18446744073709551617",
 	  IGNORED("\"schedtrace=18446744073709551617\"") MILLISECONDS },
 	{ "scheddetail=2", IGNORED("\"scheddetail=2\"") ": a number from 0 to 1 is wanted\n" },
+	{ "leaks=2", IGNORED("\"leaks=2\"") ": a number from 0 to 1 is wanted\n" },
 	{ "sched=1", IGNORED("\"sched=1\"") ": there is no such setting\n" },
 	{ ",,\n=,", IGNORED("\"?=\"") ": there is no such setting\n" },
 	{ "", "" },

@@ -2,6 +2,7 @@
 /*
  * KFIBER_DEBUG: what is asked for from outside, as by GODEBUG. Settings with commas
  * between them; one that makes no sense is said once, when a domain begins, and ignored.
+ * A switch, whose values are 0 and 1, is on when it is only named.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ static const struct {
 } kf_settings[] = {
 	{ "schedtrace", offsetof(struct kf_debug, schedtrace), KF_SCHEDTRACE_MAX },
 	{ "scheddetail", offsetof(struct kf_debug, scheddetail), 1 },
+	{ "leaks", offsetof(struct kf_debug, leaks), 1 },
 };
 
 #define KF_NR_SETTINGS (sizeof(kf_settings) / sizeof(kf_settings[0]))
@@ -84,7 +86,9 @@ static void kf_debug_read_one(struct kf_debug *debug, const char *setting, size_
 		return;
 	}
 	to = (unsigned int *)((char *)debug + kf_settings[i].offset);
-	if (!equals || !kf_debug_number(equals + 1, length - name - 1, kf_settings[i].max, to))
+	if (!equals && kf_settings[i].max == 1)
+		*to = 1;
+	else if (!equals || !kf_debug_number(equals + 1, length - name - 1, kf_settings[i].max, to))
 		kf_debug_complain(setting, length, kf_settings[i].max);
 }
 

@@ -238,6 +238,8 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 	if (kf_has_test_clock(d))
 		kf_clock_init(d, config->seed);
 	kf_debug_read(&d->debug);
+	if (d->debug.leaks)
+		d->flags |= KF_REPORT_LEAKS;
 	d->fd = kf_open_device();
 	if (d->fd < 0)
 		return d->fd;

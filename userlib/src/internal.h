@@ -273,10 +273,12 @@ struct kf_clock {
  * struct kf_debug - what KFIBER_DEBUG asks for
  * @schedtrace: print what the scheduler does each so many ms; 0: never
  * @scheddetail: and each processor, worker and fiber
+ * @leaks: KF_REPORT_LEAKS, whatever the program says
  */
 struct kf_debug {
 	unsigned int schedtrace;
 	unsigned int scheddetail;
+	unsigned int leaks;
 };
 
 /**
