@@ -635,6 +635,36 @@ TEST_F(processors, a_file_is_closed_while_one_waits)
 	ASSERT_EQ(0, run(variant->n, close_while_one_waits, NULL));
 }
 
+static int peer_closes_while_they_wait(void *unused)
+{
+	int (*const opens[])(int *fds) = { open_stream, open_tcp, open_pipe };
+	kf_fiber_t readers[WAITERS];
+	void *value;
+	size_t i;
+	int j;
+
+	for (i = 0; i < sizeof(opens) / sizeof(opens[0]); i++) {
+		if (opens[i](shared_fds))
+			return -1;
+		for (j = 0; j < WAITERS; j++)
+			if (kf_spawn(&readers[j], NULL, read_shared, NULL))
+				return -2;
+		for (j = 0; j < WAITERS; j++)
+			wait_until_parked(readers[j]);
+		close(shared_fds[1]);
+		for (j = 0; j < WAITERS; j++)
+			if (kf_join(readers[j], &value) || value)
+				return -3;
+		close(shared_fds[0]);
+	}
+	return 0;
+}
+
+TEST_F(processors, the_end_of_file_while_several_wait)
+{
+	ASSERT_EQ(0, run(variant->n, peer_closes_while_they_wait, NULL));
+}
+
 static int shutdown_while_one_waits(void *arg)
 {
 	kf_fiber_t reader;
@@ -668,6 +698,38 @@ static void *receive_urgent(void *arg)
 	if (kf_recv(shared_fds[0], &c, 1, MSG_OOB, kf_after(10000 * MS)) != 1)
 		return (void *)-1;
 	return (void *)(long)c;
+}
+
+static void *poll_urgent(void *arg)
+{
+	return (void *)(long)kf_poll(shared_fds[0], POLLPRI, KF_FOREVER);
+}
+
+/* What is in line wakes who waits for it, and leaves the other one waiting. */
+static int urgent_data_while_they_wait(void *arg)
+{
+	kf_fiber_t poller, reader;
+	void *value;
+
+	if (open_tcp(shared_fds) || kf_spawn(&poller, NULL, poll_urgent, NULL) ||
+	    kf_spawn(&reader, NULL, read_shared, NULL))
+		return -1;
+	wait_until_parked(poller);
+	wait_until_parked(reader);
+	if (send(shared_fds[1], "x", 1, 0) != 1 || kf_join(reader, &value) || (long)value != 1)
+		return -2;
+	wait_until_parked(poller);
+	if (send(shared_fds[1], "!", 1, MSG_OOB) != 1 || kf_join(poller, &value) ||
+	    (long)value != POLLPRI)
+		return -3;
+	close(shared_fds[0]);
+	close(shared_fds[1]);
+	return 0;
+}
+
+TEST_F(processors, urgent_data_while_they_wait)
+{
+	ASSERT_EQ(0, run(variant->n, urgent_data_while_they_wait, NULL));
 }
 
 static int urgent_data(void *arg)
