@@ -49,6 +49,7 @@ tests=(
 	shed_at_stack_limit shed_in_cgroup file_cache_is_no_pressure
 	idle_costs_no_thread grace_is_over
 	version_and_usage sigterm_idle sigterm_grace
+	sigterm_slow_clients stopped_and_continued
 )
 
 cleanup()
@@ -1071,10 +1072,16 @@ start_other()
 	port=$other_port
 }
 
-# Sets text to what it said.
 end_other()
 {
-	end other
+	kill -TERM "$other_pid"
+	other_ends
+}
+
+# Sets text to what it said.
+other_ends()
+{
+	ended other
 	text=
 	IFS= read -r -d '' -t "$patience" -u "$other_out" text
 	[[ $text =~ errors\ +0$'\n' ]] || complain "it counted errors: $text"
@@ -1258,6 +1265,81 @@ sigterm_grace()
 	wait "$server_pid"
 	want_end $? "$server_out"
 	server_pid=
+}
+
+# Two that are slow: one has sent half of its request, one has read no more than a head.
+# Sets slow_writer and slow_reader.
+start_slow_clients()
+{
+	start_other --head-time 600 --send-time 600 --grace 600
+	connect
+	slow_writer=$sock
+	say 'GET /ten.txt HTTP/1.1\r\n'
+	connect
+	slow_reader=$sock
+	say 'GET /huge HTTP/1.1\r\nHost: a\r\nRange: bytes=0-16777215\r\nConnection: close\r\n\r\n'
+	hear_head
+	want_status 206
+}
+
+# They go on, and get all of it.
+slow_clients_go_on()
+{
+	local got
+
+	sock=$slow_writer
+	# In a process of its own: SIGPIPE ends it if the connection is gone.
+	(say 'Host: a\r\nConnection: close\r\n\r\n') || complain 'the slow writer was cut off'
+	hear_all
+	disconnect
+	want_status 200
+	want_body 0123456789
+	got=$(wc -c <&"$slow_reader")
+	exec {slow_reader}>&-
+	((got == 16777216)) || complain "the slow reader got $got bytes"
+}
+
+# Nobody is accepted any more. Those who are there may be slow: the grace period is long.
+sigterm_slow_clients()
+{
+	local port text slow_writer slow_reader
+
+	start_slow_clients
+	kill -TERM "$other_pid"
+	while (connect) 2>/dev/null; do
+		:
+	done
+	slow_clients_go_on
+	other_ends
+	want_count aborted 0
+}
+
+# Or until it has ended.
+wait_until_stopped()
+{
+	local line
+
+	while read -r line < "/proc/$other_pid/stat"; do
+		[[ ${line##*) } == T* ]] && break
+	done
+}
+
+# All its system calls are interrupted, some of which the kernel does not restart.
+stopped_and_continued()
+{
+	local port text slow_writer slow_reader
+
+	start_slow_clients
+	for _ in 1 2 3 4 5; do
+		kill -STOP "$other_pid"
+		wait_until_stopped
+		kill -CONT "$other_pid"
+		ask 'GET /ten.txt'
+		want_status 200
+	done
+	slow_clients_go_on
+	end_other
+	want_count aborted 0
 }
 
 main()

@@ -62,6 +62,14 @@ end()
 	local pid=${1}_pid
 
 	kill -TERM "${!pid}"
+	ended "$1"
+}
+
+# ended PREFIX: waits for one that is about to.
+ended()
+{
+	local pid=${1}_pid
+
 	wait "${!pid}" || complain "the server ended with status $?"
 	printf -v "$pid" ''
 }
