@@ -12,6 +12,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 programs=$here/../build/selftests/checkers
 count=0
+failed=0
 said=
 status=0
 
@@ -27,6 +28,7 @@ result()
 	if [ "$1" = yes ]; then
 		echo "ok $count $2"
 	else
+		failed=1
 		printf '# %s\n' "status $status" "${said//$'\n'/$'\n'# }"
 		echo "not ok $count $2"
 	fi
@@ -129,3 +131,4 @@ check_asan asan-shared
 check_tsan
 check_valgrind
 echo "1..$count"
+exit $failed

@@ -9,6 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 program=$here/../build/examples/leaks
 [[ -x $program ]] || program=$here/leaks
 count=0
+failed=0
 
 # Pattern, how many are left, what they do, where, where they were spawned.
 patterns=(
@@ -25,6 +26,7 @@ result()
 	if [[ $1 = yes ]]; then
 		echo "ok $count $2"
 	else
+		failed=1
 		printf '# %s\n' "status $status" "${said//$'\n'/$'\n'# }"
 		echo "not ok $count $2"
 	fi
@@ -64,3 +66,4 @@ done
 run no-such-pattern
 [[ $status = 2 ]] && has 1 '^usage: ' && good=yes || good=no
 result "$good" "a pattern that is none"
+exit $failed
