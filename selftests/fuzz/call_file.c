@@ -58,8 +58,11 @@ void call_other(struct track *t, const uint64_t *args)
 	case 3:
 		set_fd(args[0], memfd_create("fuzz", 0));
 		break;
-	default:
+	case 4:
 		set_fd(args[0], open("/", O_RDONLY | O_DIRECTORY));
+		break;
+	default:
+		set_fd(args[0], dup(process.sockets[0]));
 	}
 }
 

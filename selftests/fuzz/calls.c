@@ -26,7 +26,9 @@ static const char *const file_words[] = {
 	"truncate",
 };
 
-static const char *const other_words[] = { "null", "pipe", "eventfd", "memfd", "directory" };
+static const char *const other_words[] = {
+	"null", "pipe", "eventfd", "memfd", "directory", "socket",
+};
 
 struct words arg_words(enum arg kind)
 {
