@@ -17,6 +17,8 @@ pattern=/proc/sys/kernel/core_pattern
 before=
 tmp=
 pid=
+# By the file it is in and the name of the command: what gdb printed.
+declare -A printed
 
 tests=(
 	lists_all says_where says_what_for
@@ -49,10 +51,24 @@ cleanup()
 # it takes seconds on an emulated CPU. "== NAME" stands before what each prints.
 debug()
 {
-	local out=$1
+	local file=$1 out=$tmp/$1
 	shift
 	gdb -nx -q -batch -ex "set width 0" -ex "set debuginfod enabled off" \
 		-ex "source $script" "$@" >"$out" 2>&1
+	take_apart "$file" <"$out"
+}
+
+take_apart()
+{
+	local file=$1 name='' line
+
+	while IFS= read -r line; do
+		if [[ $line == '== '* ]]; then
+			name=${line#== }
+		elif [[ $name ]]; then
+			printed[$file $name]+=$line$'\n'
+		fi
+	done
 }
 
 # say NAME COMMAND: gdb's arguments for that
@@ -61,19 +77,37 @@ say()
 	arguments+=(-ex "echo \n== $1\n" -ex "$2")
 }
 
-# What NAME printed.
-printed()
+# count FILE NAME PATTERN: sets lines. No process is started for it, here and below: that
+# takes as long as all of the comparing.
+count()
 {
-	sed -n "/^== $2\$/,/^== /p" "$tmp/$1" | grep -v '^== '
+	local line
+
+	lines=0
+	while IFS= read -r line; do
+		if [[ $line =~ $3 ]]; then
+			((++lines))
+		fi
+	done <<<"${printed[$1 $2]-}"
 }
 
 # has FILE NAME PATTERN
 has()
 {
-	printed "$1" "$2" | grep -Eq -- "$3" && return
+	local text=${printed[$1 $2]-}
+
+	count "$@"
+	((lines > 0)) && return
 	echo "# no /$3/ in what '$2' printed:"
-	printed "$1" "$2" | sed 's/^/# /'
+	printf '# %s\n' "${text//$'\n'/$'\n'# }"
 	return 1
+}
+
+# has_not FILE NAME PATTERN
+has_not()
+{
+	count "$@"
+	((lines == 0))
 }
 
 # --- what is looked at --------------------------------------------------------------
@@ -107,7 +141,7 @@ look_at_core()
 	say bt "bt"
 	say unknown "kfiber bt nobody"
 	say end "echo"
-	debug "$tmp/of-core" "${arguments[@]}" "$program" "$tmp/core"
+	debug of-core "${arguments[@]}" "$program" "$tmp/core"
 }
 
 look_at_process()
@@ -127,7 +161,7 @@ look_at_process()
 	arguments+=(-ex "file" -ex "attach $$")
 	say nothing "kfiber list"
 	say end "echo"
-	debug "$tmp/of-process" -p $pid "${arguments[@]}"
+	debug of-process -p $pid "${arguments[@]}"
 }
 
 # --- the tests ----------------------------------------------------------------------
@@ -136,7 +170,7 @@ lists_all()
 {
 	has of-core list '^ +0 running +main ' && has of-core list '^ +5 parked +parked-4 +[0-9]+ ' &&
 		has of-core list '^ +11 new +never ' &&
-		[[ $(printed of-core list | grep -Ec '^ +[0-9]+ ') -eq 12 ]]
+		count of-core list '^ +[0-9]+ ' && ((lines == 12))
 }
 
 says_where()
@@ -158,7 +192,7 @@ unwinds_the_parked()
 {
 	has of-core parked '^Fiber 4 "parked-3" \(parked\)' && has of-core parked '^#0 .*kf_' &&
 		has of-core parked 'inner_wait \(' && has of-core parked 'outer_wait \(number=.*3\)' &&
-		has of-core parked 'kf_context_start' && ! printed of-core parked | grep -q crash_here
+		has of-core parked 'kf_context_start' && has_not of-core parked crash_here
 }
 
 unwinds_the_running()
@@ -174,12 +208,12 @@ has_names_of_the_new()
 
 unwinds_all()
 {
-	[[ $(printed of-core all | grep -c ' inner_wait (') -eq 5 ]] && has of-core all crash_here
+	count of-core all ' inner_wait \(' && ((lines == 5)) && has of-core all crash_here
 }
 
 bounds_a_backtrace()
 {
-	[[ $(printed of-core one | grep -c '^#') -eq 1 ]]
+	count of-core one '^#' && ((lines == 1))
 }
 
 # Arguments are found by what the frame's registers were.
@@ -190,7 +224,7 @@ selects_frames()
 
 leaves_frames()
 {
-	has of-core bt 'crash_here' && ! printed of-core bt | grep -q outer_wait
+	has of-core bt 'crash_here' && has_not of-core bt outer_wait
 }
 
 unknown_fiber()
