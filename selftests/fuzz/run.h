@@ -8,8 +8,8 @@
 #include "program.h"
 
 /*
- * How long a program may run; for how long it is left alone, and how often then
- * those that sleep are sent a signal; and how long its processes may take to die.
+ * How long a program may run without a call; for how long it is left alone, and how often
+ * then those that sleep are sent a signal; and how long its processes may take to die.
  */
 #define RUN_MS 6000
 #define PROD_AFTER_MS 50
