@@ -11,7 +11,7 @@
  * How long a program may run without a call; for how long it is left alone, and how often
  * then those that sleep are sent a signal; and how long its processes may take to die.
  */
-#define RUN_MS 6000
+#define RUN_MS 2000
 #define PROD_AFTER_MS 50
 #define PROD_MS 10
 #define DEATH_MS 30000
