@@ -68,7 +68,8 @@ static const struct abi_field kfiber_processor_block_fields[] = {
 	FIELD(kfiber_processor_block, reserved4, 260, 60),
 	FIELD(kfiber_processor_block, local, 320, 2048),
 	FIELD(kfiber_processor_block, inbox, 2368, 1024),
-	FIELD(kfiber_processor_block, reserved5, 3392, 704),
+	FIELD(kfiber_processor_block, run_queue, 3392, 256),
+	FIELD(kfiber_processor_block, reserved5, 3648, 448),
 };
 
 static const struct abi_field kfiber_worker_block_fields[] = {

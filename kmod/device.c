@@ -153,7 +153,7 @@ static int kf_ready_one(struct kf_domain *d, u64 name)
 	/* Generation 0 is no fiber's: a queue takes such a name for "none". */
 	if (!f || !kf_name_generation(name))
 		return -ENOENT;
-	kf_sched_ready(d, f, name, NULL);
+	kf_sched_ready(d, f, name, KF_BY_USER);
 	return 0;
 }
 

@@ -322,7 +322,7 @@ static void kf_fiber_wake(struct kf_domain *d, u64 name)
 	struct kf_fiber *f = kf_fiber_find(d, kf_name_index(name));
 
 	if (f && kf_word_wake(&kf_fiber_block(f)->word, name, KFIBER_WAKE))
-		kf_sched_ready(d, f, name, NULL);
+		kf_sched_ready(d, f, name, KF_BY_MODULE);
 }
 
 /*

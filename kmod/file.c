@@ -141,7 +141,7 @@ static bool kf_file_stir(struct kf_file_wait *wait, bool gone)
 		trace_kfiber_file_wake(f, wait->name);
 		kf_delay(KF_DELAY_FILE_FIRED);
 		if (kf_word_wake(&kf_fiber_block(f)->word, wait->name, KFIBER_WAKE))
-			kf_sched_ready(f->domain, f, wait->name, NULL);
+			kf_sched_ready(f->domain, f, wait->name, KF_BY_MODULE);
 	}
 	return new == KF_FILE_FIRED;
 }

@@ -450,6 +450,7 @@ enum kf_trim_why {
  * @sleeps: see there
  * @wakeups: see there
  * @timers: see there
+ * @woken: fibers that the module itself has made runnable; wraps
  * @deaths: see there
  * @preemptions: see there
  * @risen: workers taken from a list in which they slept
@@ -590,6 +591,7 @@ struct kf_domain {
 	u64 sleeps;
 	u64 wakeups;
 	u64 timers;
+	u32 woken;
 	u64 deaths;
 	u64 preemptions;
 	u64 risen;
@@ -686,6 +688,12 @@ void kf_file_drop(struct kf_fiber *f);
 void kf_file_drop_all(struct kf_domain *d);
 
 /* sched.c */
+enum kf_waker {
+	KF_BY_USER,	/* who has stamped it, if it was to be */
+	KF_BY_MODULE,
+	KF_BY_TIMER,	/* likewise, and counted */
+};
+
 void kf_publish_locked(struct kf_domain *d);
 void kf_assign_locked(struct kf_processor *p, struct kf_worker *w);
 void kf_unassign_locked(struct kf_worker *w);
@@ -696,7 +704,7 @@ void kf_sched_destroy(struct kf_domain *d);
 u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p);
 void kf_sched_dispatch(struct kf_domain *d);
 void kf_sched_kick(struct kf_domain *d);
-void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *counter);
+void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, enum kf_waker by);
 u64 kf_sched_steal_next(struct kf_domain *d, struct kf_processor *p, struct kf_watch *watch);
 void kf_sched_set_held(struct kf_domain *d, bool held);
 void kf_sched_shutdown(struct kf_domain *d);

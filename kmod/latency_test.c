@@ -31,9 +31,24 @@ static void latency_notes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, buckets[0]);
 }
 
+static void latency_samples(struct kunit *test)
+{
+	struct kfiber_fiber_block fiber = { };
+	u32 i, woken = 0, samples = 0;
+
+	for (i = 0; i < 2 * KF_LATENCY_SAMPLE + 1; i++) {
+		fiber.wait_since = 0;
+		kf_latency_stamp_locked(&woken, &fiber);
+		samples += !!(fiber.wait_since & KFIBER_RUNNABLE);
+	}
+	KUNIT_EXPECT_EQ(test, 3, samples);
+	KUNIT_EXPECT_LE(test, fiber.wait_since & ~KFIBER_RUNNABLE, kf_latency_now());
+}
+
 static struct kunit_case latency_cases[] = {
 	KUNIT_CASE(latency_buckets),
 	KUNIT_CASE(latency_notes),
+	KUNIT_CASE(latency_samples),
 	{ }
 };
 

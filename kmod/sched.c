@@ -375,11 +375,11 @@ static struct kf_worker *kf_place_locked(struct kf_domain *d, struct kf_fiber *f
  * @d: the domain
  * @f: the fiber
  * @name: under which it was made runnable
- * @counter: of @d, counts it; or NULL
+ * @by: whom
  *
  * Context: any but below a run-queue lock; takes domain.lock.
  */
-void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *counter)
+void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, enum kf_waker by)
 {
 	bool watched, unwatched;
 	struct kf_worker *w;
@@ -388,8 +388,10 @@ void kf_sched_ready(struct kf_domain *d, struct kf_fiber *f, u64 name, u64 *coun
 	rcu_read_lock();
 	kf_delay(KF_DELAY_READY_LOCK);
 	raw_spin_lock_irqsave(&d->lock, flags);
-	if (counter)
-		++*counter;
+	if (by == KF_BY_TIMER)
+		d->timers++;
+	if (by != KF_BY_USER)
+		kf_latency_stamp_locked(&d->woken, kf_fiber_block(f));
 	watched = d->nr_watching;
 	w = kf_place_locked(d, f, name);
 	unwatched = watched && !d->nr_watching;

@@ -84,7 +84,7 @@ static enum hrtimer_restart kf_timer_fired(struct hrtimer *timer)
 		kf_delay(KF_DELAY_TIMER_DUE);
 		generation = kf_word_wake(&kf_fiber_block(f)->word, 0, KFIBER_TIMEDOUT);
 		if (generation)
-			kf_sched_ready(d, f, kf_name(generation, f->index), &d->timers);
+			kf_sched_ready(d, f, kf_name(generation, f->index), KF_BY_TIMER);
 	}
 	return HRTIMER_NORESTART;
 }

@@ -279,7 +279,8 @@ static void kf_trim_parked(struct kf_trim *t, struct kf_fiber *f)
 		kf_trim_slot(t, f, kf_trim_keep(f, READ_ONCE(block->sp)));
 		generation = kf_word_publish(&block->word);
 		if (generation)
-			kf_sched_ready(t->d, f, kf_name(generation, f->index), NULL);
+			kf_sched_ready(t->d, f, kf_name(generation, f->index),
+				       KF_BY_MODULE);
 	}
 	WRITE_ONCE(f->held, false);
 }

@@ -174,6 +174,235 @@ TEST(who_comes_back_waits)
 	ASSERT_LE(1, run(1, come_back, NULL));
 }
 
+/* --- how long fibers are runnable before they run ------------------------------------ */
+
+/* What the library and the module say of themselves: one in so many is a sample. */
+enum { SAMPLE = 2501, SAMPLES = 4 };
+
+/* As kf_latencies() has it: how many took at least that long? */
+static uint64_t at_least(const uint64_t *buckets, uint64_t ns)
+{
+	uint64_t all = 0;
+	int i;
+
+	for (i = 0; i < KF_LATENCY_BUCKETS; i++)
+		if (1ull << i >= ns)
+			all += buckets[i];
+	return all;
+}
+
+/* More than of @n cannot be samples; nor can less, but for who was just before one. */
+static int compare_samples(const char *of, uint64_t n)
+{
+	struct kf_latencies l = read_latencies();
+	uint64_t samples = sum(l.run_queue);
+
+	print_latency(of, l.run_queue);
+	if (samples >= SAMPLES && samples <= n / SAMPLE + SAMPLES)
+		return 0;
+	printf("# %llu samples of %llu %s\n", (unsigned long long)samples, (unsigned long long)n,
+	       of);
+	return 1;
+}
+
+static struct kf_stats read_stats(void)
+{
+	struct kf_stats stats = { .size = sizeof(stats) };
+
+	kf_stats(&stats);
+	return stats;
+}
+
+static void *yield_often(void *arg)
+{
+	int i;
+
+	for (i = 0; i < SAMPLES * SAMPLE; i++)
+		kf_yield();
+	return NULL;
+}
+
+static int yield_in_turn(void *arg)
+{
+	uint64_t began = kf_now();
+	kf_fiber_t other;
+	int err;
+
+	kf_spawn(&other, NULL, yield_often, NULL);
+	yield_often(NULL);
+	kf_join(other, NULL);
+	err = compare_samples("yields", read_stats().switches);
+	if (at_least(read_latencies().run_queue, kf_now() - began))
+		return 2;
+	return err;
+}
+
+/* One processor, or each could have one for itself, and yield to nobody. */
+TEST(yields)
+{
+	ASSERT_EQ(0, run(1, yield_in_turn, NULL));
+}
+
+static void *be_woken(void *arg)
+{
+	int i;
+
+	for (i = 0; i < SAMPLES * SAMPLE; i++) {
+		kf_park(KF_FOREVER);
+		kf_unpark(*(kf_fiber_t *)arg);
+	}
+	return NULL;
+}
+
+static int wake_in_turn(void *arg)
+{
+	kf_fiber_t self = kf_self(), other;
+	int i;
+
+	kf_spawn(&other, NULL, be_woken, &self);
+	/* It is to wait for each of them, rather than find it there. */
+	kf_yield();
+	for (i = 0; i < SAMPLES * SAMPLE; i++) {
+		kf_unpark(other);
+		kf_park(KF_FOREVER);
+	}
+	kf_join(other, NULL);
+	return compare_samples("wake-ups", read_stats().unparks);
+}
+
+/* Each finds the other parked. */
+TEST(wakes)
+{
+	ASSERT_EQ(0, run(1, wake_in_turn, NULL));
+}
+
+static void *end(void *arg)
+{
+	return NULL;
+}
+
+static int spawn_often(void *arg)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .priority = (uintptr_t)arg };
+	kf_fiber_t fiber;
+	int i;
+
+	for (i = 0; i < SAMPLES * SAMPLE; i++) {
+		kf_spawn(&fiber, &attr, end, NULL);
+		kf_join(fiber, NULL);
+	}
+	/* Two for each: its own, and that which the end of its join is. */
+	return compare_samples("spawns", 2 * SAMPLES * SAMPLE);
+}
+
+TEST(spawns)
+{
+	ASSERT_EQ(0, run(1, spawn_often, NULL));
+}
+
+/* These are queued by the module. */
+TEST(spawns_in_the_background)
+{
+	ASSERT_EQ(0, run(1, spawn_often, (void *)(uintptr_t)KF_PRIORITY_BACKGROUND));
+}
+
+static void compute_for(uint64_t ns)
+{
+	uint64_t until = kf_now() + ns;
+
+	while (kf_now() < until)
+		;
+}
+
+enum { LONG_NS = 50 * MS };
+
+/*
+ * Who computes may sleep for memory just then, and others run: another time it does not. That it
+ * always does is a time-out.
+ */
+static void run_until_one_waits(int (*fn)(void *))
+{
+	while (run_without_slices(1, fn, NULL) != 1)
+		;
+}
+
+/* All of these wait for as long as their spawner computes; one is a sample. */
+static int compute_before_spawned(void *arg)
+{
+	kf_fiber_t fibers[SAMPLE];
+	int i;
+
+	for (i = 0; i < SAMPLE; i++)
+		kf_spawn(&fibers[i], NULL, end, NULL);
+	compute_for(LONG_NS);
+	for (i = 0; i < SAMPLE; i++)
+		kf_join(fibers[i], NULL);
+	return (int)at_least(read_latencies().run_queue, LONG_NS / 2);
+}
+
+TEST(who_is_spawned_waits)
+{
+	run_until_one_waits(compute_before_spawned);
+}
+
+static void *sleep_shortly(void *arg)
+{
+	kf_sleep(1 * MS);
+	return NULL;
+}
+
+/* The first that the module makes runnable is a sample: it waits behind one that computes. */
+static int compute_before_sleeper(void *arg)
+{
+	uint64_t until = kf_after(1000 * MS);
+	kf_fiber_t fiber;
+
+	kf_spawn(&fiber, NULL, sleep_shortly, NULL);
+	kf_yield();
+	/* If it slept for memory before it came so far, it waits for this processor. */
+	while (!read_stats().timers && kf_now() < until)
+		;
+	compute_for(LONG_NS);
+	kf_join(fiber, NULL);
+	return (int)at_least(read_latencies().run_queue, LONG_NS / 2);
+}
+
+TEST(who_has_slept_waits)
+{
+	run_until_one_waits(compute_before_sleeper);
+}
+
+static void *wait_for_byte(void *arg)
+{
+	char byte;
+
+	return (void *)(intptr_t)kf_read(pipes[0][0], &byte, 1, KF_FOREVER);
+}
+
+/* Likewise, but a file wakes it. */
+static int compute_before_reader(void *arg)
+{
+	kf_fiber_t fiber;
+	void *got;
+
+	if (pipe(pipes[0]))
+		return -errno;
+	kf_spawn(&fiber, NULL, wait_for_byte, NULL);
+	kf_yield();
+	if (write(pipes[0][1], "", 1) != 1)
+		return -errno;
+	compute_for(LONG_NS);
+	kf_join(fiber, &got);
+	close(pipes[0][0]);
+	close(pipes[0][1]);
+	return got == (void *)1 ? (int)at_least(read_latencies().run_queue, LONG_NS / 2) : -EIO;
+}
+
+TEST(who_has_read_waits)
+{
+	run_until_one_waits(compute_before_reader);
+}
+
 static int read_with_sizes(void *arg)
 {
 	struct kf_latencies l;
@@ -186,7 +415,7 @@ static int read_with_sizes(void *arg)
 	if (kf_latencies(&l) || l.handover[31] || l.wakeup[0] != 0x5555555555555555)
 		return 2;
 	l.size = sizeof(l);
-	return kf_latencies(&l) || l.wait[31] || l.size != sizeof(l) ? 3 : 0;
+	return kf_latencies(&l) || l.wait[31] || l.run_queue[31] || l.size != sizeof(l) ? 3 : 0;
 }
 
 TEST(sizes)

@@ -191,6 +191,8 @@ struct kfiber_domain_block {
  * @inbox_tail: where the kernel puts
  * @local: the local queue, at index & (KFIBER_LOCAL_SLOTS - 1)
  * @inbox: what the kernel made runnable
+ * @run_queue: from a fiber's being made runnable to its running, of those that were stamped with
+ *	KFIBER_RUNNABLE; the holder writes
  *
  * Head and tail run freely; the queue holds tail - head fibers. The kernel
  * takes a length beyond the queue's own for an empty queue.
@@ -214,7 +216,8 @@ struct kfiber_processor_block {
 	__u32 reserved4[15];
 	__u64 local[KFIBER_LOCAL_SLOTS];
 	__u64 inbox[KFIBER_INBOX_SLOTS];
-	__u64 reserved5[88];
+	__u64 run_queue[KFIBER_LATENCY_BUCKETS];
+	__u64 reserved5[56];
 };
 
 /**
@@ -303,6 +306,9 @@ struct kfiber_worker_block {
 #define KFIBER_PINNED		0x00100000ull	/* runs on its thread only */
 #define KFIBER_POOLED		0x00200000ull	/* with FREE: its stack may be trimmed */
 
+/* In kfiber_fiber_block.wait_since: not when its wait began, but when that ended. */
+#define KFIBER_RUNNABLE		(1ull << 63)
+
 /* What kfiber_fiber_block.joiner holds when it is not a fiber's name. */
 #define KFIBER_JOIN_DETACHED	1ull
 #define KFIBER_JOIN_ENDED	2ull	/* its value is there to be taken */
@@ -323,7 +329,9 @@ struct kfiber_worker_block {
  * @wait_object: what it waits for: an address, and in the highest byte user space's own
  *	number of what that is; user space writes
  * @wait_since: when it was parked last, CLOCK_MONOTONIC, up to 10 ms too early; user
- *	space writes, after PARKING
+ *	space writes, after PARKING. With KFIBER_RUNNABLE: it is ACTIVE and in a queue, or about
+ *	to be, since then exactly; whoever moved it there writes, and whoever runs it takes
+ *	that away
  * @spawn_site: an address in its spawner; user space writes
  * @name: user space writes; not terminated when all 16 bytes are used
  * @processor: the one it ran on last, a hint; user space writes

@@ -372,31 +372,6 @@ static void kf_read_stats(struct kf_domain *d, const struct kfiber_stats *k, str
 	s->file_waiting = k->file_waiting;
 }
 
-static void kf_read_buckets(uint64_t *to, __u64 *from)
-{
-	unsigned int i;
-
-	for (i = 0; i < KF_LATENCY_BUCKETS; i++)
-		to[i] = atomic_load_explicit(kf_atomic64(&from[i]), memory_order_relaxed);
-}
-
-int kf_latencies(struct kf_latencies *latencies)
-{
-	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
-	struct kf_latencies all = { .size = latencies->size };
-
-	_Static_assert(KF_LATENCY_BUCKETS == KFIBER_LATENCY_BUCKETS, "the module's");
-	if (all.size < sizeof(all.size) + sizeof(all.handover))
-		return -EINVAL;
-	if (!d)
-		return -ESRCH;
-	kf_read_buckets(all.handover, d->block->handover);
-	kf_read_buckets(all.wakeup, d->block->wakeup);
-	kf_read_buckets(all.wait, d->block->wait);
-	memcpy(latencies, &all, all.size < sizeof(all) ? all.size : sizeof(all));
-	return 0;
-}
-
 int kf_stats(struct kf_stats *stats)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);

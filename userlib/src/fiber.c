@@ -517,6 +517,8 @@ int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void
 		f->spawn_site = site;
 		f->value = (uintptr_t)member;
 		kf_count(&p->spawns);
+		if (kf_unlikely(kf_is_sampled(p->spawns)))
+			kf_latency_stamp(f);
 		if (out)
 			*out = name;
 		kf_delay(KF_DELAY_SPAWN);

@@ -15,6 +15,7 @@
  *   pin.c       fibers that stay on their thread
  *   priority.c  fibers that go before others, or after them
  *   clock.c     the time; in a test domain it is made here
+ *   latency.c   how long things took
  *   cancel.c    cancelling a fiber, masks
  *   ctx.c       contexts; ctx.h is what waits, spawns and ends have to do with them
  *   wait.c      waiting for objects, their queues; wait.h is the map of what is
@@ -88,6 +89,12 @@
 
 /* Go's number: a prime, so that no pattern of the program keeps step with it. */
 #define KF_FAIR_TICKS 61u
+
+/*
+ * Each so many fair turns is a sample of how long fibers wait for theirs: where the two readings of
+ * the clock are system calls, that is as much as half an instruction for each yield.
+ */
+#define KF_SAMPLE_TICKS (41 * KF_FAIR_TICKS)
 
 /**
  * struct kf_pool - ended fibers of one stack class, for one processor
@@ -328,6 +335,7 @@ struct kf_checked;
  * @main_ended: it returned, or called kf_exit()
  * @main_value: with what
  * @deadlocked: nothing could go on any more
+ * @told: fibers that were made runnable here, for the module to queue
  * @checked: what checkers know of each fiber, by index; NULL without a checker
  * @clock: see there
  * @debug: see there; immutable
@@ -366,6 +374,7 @@ struct kf_domain {
 	bool main_ended;
 	int main_value;
 	atomic_bool deadlocked;
+	atomic_uint told;
 	struct kf_checked *checked;
 	struct kf_clock clock;
 	struct kf_debug debug;
@@ -564,6 +573,7 @@ bool kf_is_anything_queued_critical(struct kf_worker *w);
 void kf_jump(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save, bool for_good);
 void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save, bool for_good);
 void kf_switch_critical(struct kf_worker *w, enum kf_after after);
+void kf_switch_stamped_critical(struct kf_worker *w, enum kf_after after, kf_fiber_t name);
 void kf_arrive(void);
 void kf_stack_prepare(struct kf_domain *d, struct kfiber_fiber_block *f, void *(*fn)(void *),
 		      void *arg);
@@ -628,6 +638,10 @@ static inline uint64_t kf_since(const struct kf_worker *w, bool usual)
 
 	return kf_likely(now) ? now : kf_ask_since(w->domain);
 }
+
+/* latency.c */
+void kf_latency_stamp(struct kfiber_fiber_block *f);
+void kf_latency_note_critical(struct kfiber_processor_block *p, struct kfiber_fiber_block *f);
 
 /* file.c */
 void kf_file_turns_reset(void);

@@ -253,6 +253,21 @@ void kf_wait_masked(struct kf_worker *w, uint64_t awaited)
 		w = kf_worker_self();
 }
 
+/* Of those that are woken here, too, one in so many is stamped. */
+static KF_RARELY void kf_tell_ready(struct kf_domain *d, kf_fiber_t name)
+{
+	if (kf_is_sampled(atomic_fetch_add_explicit(&d->told, 1, memory_order_relaxed)))
+		kf_latency_stamp(kf_block(d, name));
+	kf_call_ready(d, &name, 1);
+}
+
+static KF_RARELY void kf_push_stamped_critical(struct kf_worker *w,
+					       struct kfiber_processor_block *p, kf_fiber_t name)
+{
+	kf_latency_stamp(kf_block(w->domain, name));
+	kf_push_next_critical(w, p, name);
+}
+
 /*
  * Queues a fiber that was just made runnable. A plain thread, a signal handler
  * within a critical section, and a worker without a processor have no queue to
@@ -268,7 +283,7 @@ static __always_inline void kf_queue_woken(struct kf_domain *d, struct kf_worker
 
 	if (kf_unlikely(word & KF_APART || !w ||
 			(!critical && kf_read32(&w->block->critical)))) {
-		kf_call_ready(d, &name, 1);
+		kf_tell_ready(d, name);
 		return;
 	}
 	b = w->block;
@@ -277,11 +292,14 @@ static __always_inline void kf_queue_woken(struct kf_domain *d, struct kf_worker
 		atomic_signal_fence(memory_order_seq_cst);
 	}
 	if (kf_unlikely(kf_read32(&b->processor) == KFIBER_NO_PROCESSOR)) {
-		kf_call_ready(d, &name, 1);
+		kf_tell_ready(d, name);
 	} else {
 		p = kf_processor_block(w);
 		kf_count(&p->unparks);
-		kf_push_next_critical(w, p, name);
+		if (kf_unlikely(kf_is_sampled(p->unparks)))
+			kf_push_stamped_critical(w, p, name);
+		else
+			kf_push_next_critical(w, p, name);
 	}
 	if (!critical)
 		kf_leave(w);

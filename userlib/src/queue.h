@@ -51,6 +51,12 @@ static inline bool kf_is_fair_turn(uint64_t ticks)
 	return (uint32_t)ticks % KF_FAIR_TICKS == 0;
 }
 
+/* Is the n-th of its kind to be stamped? Likewise. See latency.c. */
+static inline bool kf_is_sampled(uint64_t n)
+{
+	return (uint32_t)n % KF_SAMPLE_TICKS == 0;
+}
+
 /* Who is to run now? Return: false: nothing has happened, kf_pick_critical() knows. */
 static __always_inline bool kf_pick_usual_critical(struct kfiber_processor_block *p,
 						   kf_fiber_t *name)

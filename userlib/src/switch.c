@@ -26,7 +26,11 @@ void kf_jump(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save, bo
 /* Enters the fiber @name; what runs now is saved at @save. */
 void kf_resume_critical(struct kf_worker *w, kf_fiber_t name, __u64 *save, bool for_good)
 {
-	kf_jump(w, kf_run_critical(w, kf_processor_block(w), name), save, for_good);
+	struct kfiber_processor_block *p = kf_processor_block(w);
+
+	if (kf_unlikely(kf_is_stamped(w, name)))
+		kf_latency_note_critical(p, kf_block(w->domain, name));
+	kf_jump(w, kf_run_critical(w, p, name), save, for_good);
 }
 
 /* Does what the one that went wanted, and ends the critical section. */
@@ -66,6 +70,8 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 		return;
 	}
 	kf_delay(KF_DELAY_PICKED);
+	if (after == KF_AFTER_YIELD && !w->pins && kf_is_sampled(kf_processor_block(w)->ticks))
+		kf_latency_stamp(self);
 	if (after == KF_AFTER_YIELD && kf_read64(&self->word) & KF_APART)
 		kf_note_after(w, KF_AFTER_YIELD_APART);
 	else
@@ -84,6 +90,19 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 			kf_pin_stay_critical(w, self, after);
 		kf_jump(w, NULL, &self->sp, for_good);
 	}
+	kf_arrive();
+	*kf_worker_self()->errno_place = saved;
+}
+
+/* kf_switch_usual_critical() to a sample: a call in its midst would cost all others registers. */
+KF_RARELY void kf_switch_stamped_critical(struct kf_worker *w, enum kf_after after, kf_fiber_t name)
+{
+	struct kfiber_fiber_block *self = w->current;
+	int saved = *w->errno_place;
+
+	kf_delay(KF_DELAY_PICKED);
+	kf_note_after(w, after);
+	kf_resume_critical(w, name, &self->sp, false);
 	kf_arrive();
 	*kf_worker_self()->errno_place = saved;
 }

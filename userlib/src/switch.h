@@ -76,6 +76,12 @@ static __always_inline void kf_do_after_critical(struct kf_worker *w)
 		kf_push_apart_critical(w, w->left);
 }
 
+/* Is it a sample? See latency.c. Who has the name from a queue sees what was stored before. */
+static __always_inline bool kf_is_stamped(struct kf_worker *w, kf_fiber_t name)
+{
+	return w->fibers[name & KFIBER_INDEX_MASK].wait_since & KFIBER_RUNNABLE;
+}
+
 /**
  * kf_switch_usual_critical() - let something else run
  * @w: the caller's worker; kf_worker.unusual and kf_worker.arm are 0
@@ -93,6 +99,10 @@ static __always_inline void kf_switch_usual_critical(struct kf_worker *w, enum k
 
 	if (kf_unlikely(!kf_pick_usual_critical(p, &name))) {
 		kf_switch_critical(w, after);
+		return;
+	}
+	if (kf_unlikely(kf_is_stamped(w, name))) {
+		kf_switch_stamped_critical(w, after, name);
 		return;
 	}
 	kf_delay(KF_DELAY_PICKED);

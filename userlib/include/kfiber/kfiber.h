@@ -489,16 +489,19 @@ int kf_stats(struct kf_stats *stats);
  *	thread goes on with its processor. What nobody else took is not counted
  * @wakeup: from the decision that a sleeping thread is to go on, to its going on
  * @wait: of a fiber that is back from blocking and finds no processor, until it has one
+ * @run_queue: from a fiber's becoming runnable (by its spawn, its yield, whoever or whatever
+ *	woke it) to its running, of about one in 2501
  *
  * [n] counts what took from 2^n to 2^(n+1) nanoseconds, [0] also what took none, the last
- * also all that is longer. It is always counted, by the module, where threads sleep and
- * wake up: what fibers do among themselves is not slower by it, nor is it in here.
+ * also all that is longer. It is always counted: the first three by the module, where threads
+ * sleep and wake up; the last with readings of the clock for the samples only.
  */
 struct kf_latencies {
 	size_t size;
 	uint64_t handover[KF_LATENCY_BUCKETS];
 	uint64_t wakeup[KF_LATENCY_BUCKETS];
 	uint64_t wait[KF_LATENCY_BUCKETS];
+	uint64_t run_queue[KF_LATENCY_BUCKETS];
 };
 
 /**
