@@ -44,8 +44,6 @@
 
 #include "queue.h"
 
-#define KF_NS_PER_S 1000000000ull
-
 static uint64_t kf_ask_clock(clockid_t clock)
 {
 	struct timespec now;

@@ -21,6 +21,7 @@ static const struct {
 	{ "schedtrace", offsetof(struct kf_debug, schedtrace), KF_SCHEDTRACE_MAX },
 	{ "scheddetail", offsetof(struct kf_debug, scheddetail), 1 },
 	{ "leaks", offsetof(struct kf_debug, leaks), 1 },
+	{ "cputime", offsetof(struct kf_debug, cputime), 1 },
 };
 
 #define KF_NR_SETTINGS (sizeof(kf_settings) / sizeof(kf_settings[0]))

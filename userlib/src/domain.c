@@ -80,7 +80,7 @@ static int kf_read_config(const struct kf_config *from, struct kf_config *to)
 	if (err)
 		return err;
 	if (to->flags & ~(KF_CONTAIN_FAULTS | KF_NO_FAULT_HANDLER | KF_TEST_CLOCK |
-			  KF_REPORT_LEAKS) ||
+			  KF_REPORT_LEAKS | KF_CPU_TIME) ||
 	    kf_shift_of(to->stack_size) < 0)
 		return -EINVAL;
 	if (to->flags & KF_CONTAIN_FAULTS && to->flags & KF_NO_FAULT_HANDLER)
@@ -203,6 +203,7 @@ static int kf_map_blocks(struct kf_domain *d)
 static void kf_domain_close(struct kf_domain *d)
 {
 	kf_check_close(d);
+	kf_cpu_close(d);
 	kf_arenas_unmap(d);
 	kf_unmap(d->block, kf_table_bytes(1, sizeof(*d->block)));
 	kf_unmap(d->processor_blocks, kf_processors_bytes(d));
@@ -246,6 +247,8 @@ static int kf_domain_open(struct kf_domain *d, const struct kf_config *config)
 	err = kf_setup_device(d, config);
 	if (!err)
 		err = kf_check_open(d);
+	if (!err)
+		err = kf_cpu_open(d);
 	if (!err)
 		err = kf_map_blocks(d);
 	return err;

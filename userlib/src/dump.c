@@ -135,6 +135,11 @@ static void kf_dump_state(struct kf_dump *dump, struct kfiber_fiber_block *f, ui
 		kf_text_add(&dump->text, ", interactive");
 	if (word & KFIBER_BACKGROUND)
 		kf_text_add(&dump->text, ", in the background");
+	if (dump->domain->cpu_times) {
+		kf_text_add(&dump->text, ", ");
+		kf_text_seconds(&dump->text, kf_cpu_time_of(dump->domain, f));
+		kf_text_add(&dump->text, " of CPU time");
+	}
 }
 
 static void kf_dump_fiber(struct kf_dump *dump, struct kfiber_fiber_block *f)

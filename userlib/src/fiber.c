@@ -339,6 +339,8 @@ static kf_fiber_t kf_fiber_init(struct kf_domain *d, struct kfiber_fiber_block *
 	f->masked = 0;
 	f->wait_object = 0;
 	kf_stack_prepare(d, f, fn, arg);
+	if (kf_unlikely(d->cpu_times))
+		kf_cpu_begin(d, f);
 	atomic_fetch_add_explicit(kf_atomic64(&d->block->live), 1, memory_order_relaxed);
 	atomic_store_explicit(kf_atomic64(&f->word), word, memory_order_release);
 	return word >> KFIBER_GENERATION_SHIFT << KFIBER_GENERATION_SHIFT |

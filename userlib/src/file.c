@@ -34,8 +34,6 @@
 #include "internal.h"
 #include "object.h"
 
-#define KF_NS_PER_S 1000000000ull
-
 /* Two for each descriptor, for as many as programs use at once for such things. */
 #define KF_TURNS 128u
 

@@ -16,6 +16,7 @@
  *   priority.c  fibers that go before others, or after them
  *   clock.c     the time; in a test domain it is made here
  *   latency.c   how long things took
+ *   cputime.c   and how much of their CPUs' time fibers took
  *   cancel.c    cancelling a fiber, masks
  *   ctx.c       contexts; ctx.h is what waits, spawns and ends have to do with them
  *   wait.c      waiting for objects, their queues; wait.h is the map of what is
@@ -74,6 +75,8 @@
 
 #define kf_likely(condition) __builtin_expect(!!(condition), 1)
 #define kf_unlikely(condition) __builtin_expect(!!(condition), 0)
+
+#define KF_NS_PER_S 1000000000ull
 
 #define KF_STACK_CLASSES (KFIBER_STACK_SHIFT_MAX - KFIBER_STACK_SHIFT_MIN + 1)
 
@@ -150,8 +153,8 @@ struct kf_stack {
  * @header: the domain's, as the next two: they are here for being at hand
  * @processors: table, by index
  * @fibers: table, by index
- * @unusual: there is a checker or a test clock, or @pins is not 0: switches and waits
- *	have more to do than is usual
+ * @unusual: there is a checker or a test clock, CPU time is counted, or @pins is not 0: switches
+ *	and waits have more to do than is usual
  * @index: its number there
  * @thread: to be joined at the end; not the thread that called kf_run()
  * @next: in the list of all, domain.threads
@@ -171,6 +174,8 @@ struct kf_stack {
  * @busy: its fiber holds a lock of the library's, outside of critical sections
  * @alt_stack: its alternate signal stack, if that is ours
  * @errno_place: where the thread's errno is: the compiler would keep it across a switch
+ * @charged: to whom the thread's CPU time goes; NULL: to nobody
+ * @cpu_clock: of the thread, for others
  * @stack: its own stack, for ASan; empty before the first switch
  * @context: its own context, for TSan
  *
@@ -201,6 +206,8 @@ struct kf_worker {
 	atomic_bool busy;
 	char *alt_stack;
 	int *errno_place;
+	struct kf_cpu_time *charged;
+	clockid_t cpu_clock;
 	struct kf_stack stack;
 	void *context;
 };
@@ -281,11 +288,13 @@ struct kf_clock {
  * @schedtrace: print what the scheduler does each so many ms; 0: never
  * @scheddetail: and each processor, worker and fiber
  * @leaks: KF_REPORT_LEAKS, whatever the program says
+ * @cputime: as KF_CPU_TIME
  */
 struct kf_debug {
 	unsigned int schedtrace;
 	unsigned int scheddetail;
 	unsigned int leaks;
+	unsigned int cputime;
 };
 
 /**
@@ -309,7 +318,7 @@ struct kf_checked;
  * @caller_tid: the thread that called kf_run()
  * @cpus_look_at: when to look how many CPUs there are; UINT64_MAX: never
  * @cpus_lock: held while the number of processors is set
- * @flags: KF_NO_FAULT_HANDLER, KF_CONTAIN_FAULTS, KF_TEST_CLOCK, KF_REPORT_LEAKS
+ * @flags: KF_NO_FAULT_HANDLER, KF_CONTAIN_FAULTS, KF_TEST_CLOCK, KF_REPORT_LEAKS, KF_CPU_TIME
  * @reports: of contained faults, see report.c
  * @nr_processors: how many there can be
  * @max_workers: as configured
@@ -337,6 +346,7 @@ struct kf_checked;
  * @deadlocked: nothing could go on any more
  * @told: fibers that were made runnable here, for the module to queue
  * @checked: what checkers know of each fiber, by index; NULL without a checker
+ * @cpu_times: of each fiber, by index; NULL if they are not counted
  * @clock: see there
  * @debug: see there; immutable
  * @trace: see there; the thread that called kf_run()
@@ -376,6 +386,7 @@ struct kf_domain {
 	atomic_bool deadlocked;
 	atomic_uint told;
 	struct kf_checked *checked;
+	struct kf_cpu_time *cpu_times;
 	struct kf_clock clock;
 	struct kf_debug debug;
 	struct kf_trace trace;
@@ -556,7 +567,8 @@ static inline void kf_leave(struct kf_worker *w)
 /* Whoever changes what it depends on says so here; see kf_worker.unusual. */
 static inline void kf_note_unusual(struct kf_worker *w)
 {
-	w->unusual = w->pins || kf_is_checked() || kf_has_test_clock(w->domain);
+	w->unusual = w->pins || kf_is_checked() || kf_has_test_clock(w->domain) ||
+		     w->domain->cpu_times;
 }
 
 /* queue.c */
@@ -642,6 +654,14 @@ static inline uint64_t kf_since(const struct kf_worker *w, bool usual)
 /* latency.c */
 void kf_latency_stamp(struct kfiber_fiber_block *f);
 void kf_latency_note_critical(struct kfiber_processor_block *p, struct kfiber_fiber_block *f);
+
+/* cputime.c */
+int kf_cpu_open(struct kf_domain *d);
+void kf_cpu_close(struct kf_domain *d);
+void kf_cpu_worker(struct kf_worker *w);
+void kf_cpu_begin(struct kf_domain *d, struct kfiber_fiber_block *f);
+void kf_cpu_switch(struct kf_worker *w, struct kfiber_fiber_block *to);
+uint64_t kf_cpu_time_of(struct kf_domain *d, struct kfiber_fiber_block *f);
 
 /* file.c */
 void kf_file_turns_reset(void);

@@ -17,6 +17,8 @@ void kf_jump(struct kf_worker *w, struct kfiber_fiber_block *to, __u64 *save, bo
 {
 	uint64_t load = to ? to->sp : w->sp;
 
+	if (kf_unlikely(w->domain->cpu_times))
+		kf_cpu_switch(w, to);
 	if (kf_is_checked())
 		kf_check_switch(w, to, save, load, for_good);
 	else

@@ -67,8 +67,6 @@
 /* Looks at a held latch before parking: its holder, if it runs, needs less than that. */
 #define KF_LATCH_LOOKS 40
 
-#define KF_NS_PER_S 1000000000ull
-
 /* --- plain threads ---------------------------------------------------------- */
 
 /* errno belongs to the caller. Context: any, signal handlers included. */

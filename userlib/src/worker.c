@@ -290,6 +290,7 @@ static int kf_worker_run_once(struct kf_worker *w)
 	w->processors = w->domain->processor_blocks;
 	w->fibers = w->domain->fiber_blocks;
 	kf_note_unusual(w);
+	kf_cpu_worker(w);
 	if (!(w->domain->flags & KF_NO_FAULT_HANDLER))
 		kf_alt_stack_give(w);
 	w->errno_place = &errno;

@@ -57,7 +57,7 @@ extern "C" {
  *	from 16 KiB to 1 GiB; 0: 256 KiB. Memory is taken as it is used, in
  *	pages.
  * @flags: KF_CONTAIN_FAULTS, for all fibers; KF_NO_FAULT_HANDLER; KF_TEST_CLOCK;
- *	KF_REPORT_LEAKS
+ *	KF_REPORT_LEAKS; KF_CPU_TIME
  * @guard_size: addresses at the bottom of each stack that are never backed by
  *	memory, rounded up to pages, at most half of the stack; 0: a quarter of
  *	the stack, at most 64 KiB. A frame larger than this can jump over it
@@ -169,6 +169,14 @@ struct kf_config {
  * them as ever. What goes on until a deadline or for a file is nobody's leak.
  */
 #define KF_REPORT_LEAKS 2048u
+
+/**
+ * KF_CPU_TIME - kf_config.flags: count the CPU time of each fiber
+ *
+ * For kf_cpu_time() and kf_dump(). Each switch reads a clock of the kernel's then, which is a
+ * system call and makes it several times as dear.
+ */
+#define KF_CPU_TIME 32u
 
 /** KF_DETACHED - kf_attr.flags: nobody joins this fiber */
 #define KF_DETACHED 1u
@@ -514,11 +522,27 @@ struct kf_latencies {
 int kf_latencies(struct kf_latencies *latencies);
 
 /**
+ * kf_cpu_time() - read how long a fiber was on a CPU
+ * @fiber: any fiber that has not been joined
+ * @ns: nanoseconds
+ *
+ * By the clocks of the threads that it ran on (CLOCK_THREAD_CPUTIME_ID): in its own code and in
+ * the kernel on its behalf, but not while it was parked, blocked, queued or preempted. All
+ * fibers together have at most what the process has (CLOCK_PROCESS_CPUTIME_ID). Of one whose
+ * thread was killed under it, its last turn is not counted.
+ *
+ * Context: any fiber or plain thread while a domain runs.
+ * Return: 0, -EINVAL (@ns is NULL), -ESRCH, -EOPNOTSUPP (a domain without KF_CPU_TIME).
+ */
+int kf_cpu_time(kf_fiber_t fiber, uint64_t *ns);
+
+/**
  * kf_dump() - print all fibers
  * @fd: where to
  *
  * For people, in no fixed form: each fiber's name, what it does or what it waits for, how
- * long it has waited and will wait at most, and where it was spawned. They go on meanwhile.
+ * long it has waited and will wait at most, its CPU time with KF_CPU_TIME, and where it was
+ * spawned. They go on meanwhile.
  *
  * Context: any fiber or plain thread while a domain runs. Not a signal handler: have one
  * wake a fiber that does it.
