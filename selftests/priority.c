@@ -328,6 +328,22 @@ TEST(background_that_was_blocked_waits_too)
 	ASSERT_EQ(0, run_with(1, KF_SLICE_NEVER, yield_before_blocked));
 }
 
+/* They can end only if each lets the other run, and nobody takes a processor away. */
+static int background_pair(void *arg)
+{
+	kf_fiber_t fibers[2];
+
+	if (spawn(&fibers[0], KF_PRIORITY_BACKGROUND, yield, NULL) ||
+	    spawn(&fibers[1], KF_PRIORITY_BACKGROUND, end_it, NULL))
+		return 1;
+	return kf_join(fibers[0], NULL) || kf_join(fibers[1], NULL);
+}
+
+TEST(background_yields_to_background)
+{
+	ASSERT_EQ(0, run_with(1, KF_SLICE_NEVER, background_pair));
+}
+
 static int end_in_background(void *(*others)(void *), int n)
 {
 	kf_fiber_t fibers[4];

@@ -267,8 +267,8 @@ struct kfiber_worker_block {
  * flag comes and goes while the fiber runs.
  *
  * Nor is one with INTERACTIVE or BACKGROUND in a queue of user space's: who moves it to ACTIVE,
- * and who has it yield, calls READY, and NEXT gives it out, the interactive before others and the
- * background's after. These flags change only while the fiber runs.
+ * and who has it yield to another, calls READY, and NEXT gives it out, the interactive before
+ * others and the background's after. These flags change only while the fiber runs.
  *
  * A FREE block that user space keeps for later has POOLED, and whoever clears that, by
  * compare-and-exchange, has its stack: user space to use the block, the kernel to take the

@@ -53,7 +53,8 @@ void kf_arrive(void)
  * @after: what is to be done for the caller
  *
  * Returns, perhaps on another thread and no longer in a critical section, when
- * the caller is resumed. After a yield with nothing else to run, at once.
+ * the caller is resumed. After a yield with nothing else to run, at once, but for the
+ * background, whose queue is the module's.
  */
 void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 {
@@ -68,8 +69,12 @@ void kf_switch_critical(struct kf_worker *w, enum kf_after after)
 	else if (after == KF_AFTER_YIELD && kf_is_anything_queued_critical(w))
 		pick = KF_PICK_ASK;
 	if (pick == KF_PICK_NONE && after == KF_AFTER_YIELD) {
-		kf_leave(w);
-		return;
+		if (w->pins || !(kf_read64(&self->word) & KFIBER_BACKGROUND)) {
+			kf_leave(w);
+			return;
+		}
+		/* Only the module knows who else is in the background: READY puts it behind them. */
+		pick = KF_PICK_ASK;
 	}
 	kf_delay(KF_DELAY_PICKED);
 	if (after == KF_AFTER_YIELD && !w->pins && kf_is_sampled(kf_processor_block(w)->ticks))

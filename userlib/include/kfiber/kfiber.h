@@ -357,10 +357,10 @@ int kf_unpin(void);
  * @priority: KF_PRIORITY_*; 0 to leave it
  *
  * Of the calling fiber. It counts whenever it becomes runnable, and for those that it
- * spawns. Waking one that is not KF_PRIORITY_NORMAL, and its yield, is a system call. Who is
- * interactive runs next where somebody parks, yields or ends first, and after a quarter of
- * a slice where nobody does. In a domain with KF_SLICE_NEVER the background may wait for
- * ever.
+ * spawns. Waking one that is not KF_PRIORITY_NORMAL, and its yield, is a system call; the
+ * yield of one that is interactive only if somebody else could run. Who is interactive runs
+ * next where somebody parks, yields or ends first, and after a quarter of a slice where
+ * nobody does. In a domain with KF_SLICE_NEVER the background may wait for ever.
  *
  * A lock knows nothing of this: who holds one in the background, and has lost its processor,
  * keeps others waiting for as long as it waits itself.
