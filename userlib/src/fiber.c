@@ -513,16 +513,22 @@ int kf_spawn_under(kf_fiber_t *out, const struct kf_attr *attr, void *(*fn)(void
 	kf_enter(w);
 	err = kf_spawn_critical(w, (unsigned int)shift, &name, &full, pages, fn, arg);
 	if (!err) {
-		struct kfiber_processor_block *p = kf_processor_block(w);
 		struct kfiber_fiber_block *f = kf_block(w->domain, name);
+		struct kfiber_processor_block *p;
 
 		f->spawn_site = site;
 		f->value = (uintptr_t)member;
+		/*
+		 * This may fault, and the program's own handler mend it: meanwhile the worker may
+		 * have been given another processor (turn.c).
+		 */
+		if (out)
+			*out = name;
+		atomic_signal_fence(memory_order_seq_cst);
+		p = kf_processor_block(w);
 		kf_count(&p->spawns);
 		if (kf_unlikely(kf_is_sampled(p->spawns)))
 			kf_latency_stamp(f);
-		if (out)
-			*out = name;
 		kf_delay(KF_DELAY_SPAWN);
 		priority = kf_spawn_priority(w, &full);
 		if (kf_unlikely(priority))

@@ -32,8 +32,9 @@ static bool kf_turn_is_ours(unsigned int turn)
 
 /*
  * Sleeps while it is @turn. In a critical section a worker would keep its processor, and who
- * writes may need it. It may have another one then; but a fault in there is not contained, so
- * it does not go on with what it did.
+ * writes may need it. It may have another one then. A fault in there is not contained, but if
+ * the program's own handler mends it, what faulted goes on: so where the library writes to the
+ * program's memory in a critical section, it knows no processor from before.
  */
 static void kf_turn_sleep(struct kf_worker *w, unsigned int turn)
 {
