@@ -956,6 +956,81 @@ TEST(a_child_of_vfork_is_no_fiber)
 	ASSERT_EQ(SIGSEGV, WTERMSIG(shared->value));
 }
 
+/* --- with little room ----------------------------------------------------------- */
+
+#define SLOT_BYTES (256 * KIB)
+#define GUARD_BYTES (64 * KIB)
+
+static long room;
+static kf_chan_t *channel;
+
+/* Calls it with so many bytes left above the guard. */
+static KEPT void call_with_room(void (*call)(void))
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	volatile char *low = __builtin_alloca((here & (SLOT_BYTES - 1)) - GUARD_BYTES - room);
+
+	__asm__ volatile("" : : "r" (low));
+	call();
+	__asm__ volatile("" : : "r" (low));
+}
+
+static void receive(void)
+{
+	static int value;
+
+	kf_chan_recv(channel, &value);
+}
+
+static void *receiving_fiber(void *arg)
+{
+	call_with_room(receive);
+	return NULL;
+}
+
+/* Return: 3 if it is gone, and its place in the channel's queue is not. */
+static int receive_first(void *arg)
+{
+	struct kf_attr attr = { .size = sizeof(attr), .flags = KF_CONTAIN_FAULTS };
+	kf_fiber_t fiber;
+
+	channel = kf_chan_create(sizeof(int), 0);
+	if (!channel || kf_spawn(&fiber, &attr, receiving_fiber, NULL))
+		return 1;
+	kf_yield();
+	kf_cancel(fiber);
+	kf_join(fiber, NULL);
+	return kf_chan_destroy(channel) ? 3 : 0;
+}
+
+static int receive_run(void *arg)
+{
+	return run(1, receive_first, arg);
+}
+
+/* Return: how many overflows ended the process; -1 if one left what it must not. */
+static int die_with_little_room(int (*fn)(void *))
+{
+	struct death death;
+	int refused = 0;
+
+	for (room = 64; room <= 1024; room += 16) {
+		die(&death, fn, NULL);
+		if (WIFEXITED(death.status) && WEXITSTATUS(death.status)) {
+			printf("# %ld bytes: exit %d: %s", room, WEXITSTATUS(death.status),
+			       death.text);
+			return -1;
+		}
+		refused += WIFSIGNALED(death.status);
+	}
+	return refused;
+}
+
+TEST(who_overflows_in_a_wait_leaves_no_place_queued)
+{
+	ASSERT_LT(0, die_with_little_room(receive_run));
+}
+
 /* --- frames larger than the guard -------------------------------------------- */
 
 #define VICTIM_BYTES (150 * KIB)

@@ -67,6 +67,9 @@
 /* Looks at a held latch before parking: its holder, if it runs, needs less than that. */
 #define KF_LATCH_LOOKS 40
 
+/* More than all calls between a waiter that is queued and the switch have on the stack. */
+#define KF_WAIT_ROOM 1024
+
 /* --- plain threads ---------------------------------------------------------- */
 
 /* errno belongs to the caller. Context: any, signal handlers included. */
@@ -111,10 +114,30 @@ static void kf_wake_futex(struct kf_waiter *waiter)
 
 /* --- one wait ----------------------------------------------------------------- */
 
+/*
+ * Touches the stack that a wait needs. A frame it must have: the module takes a touch far
+ * below the stack pointer for a wild one.
+ */
+static __attribute__((noinline)) void kf_make_room(void)
+{
+	char room[KF_WAIT_ROOM];
+
+	*(volatile char *)room = 0;
+	/* Or the compiler would see that nobody wants it, and jump here. */
+	__asm__ volatile("" : : "r" (room) : "memory");
+}
+
+/*
+ * With the latch held by who queues a place. A stack that overflows here does so in a critical
+ * section, which is not contained; one that overflowed with its place queued would be, and
+ * leave the place to who uses the memory next. Who is about to wait for a latch is in none, and
+ * in no list yet.
+ */
 void kf_waiter_init(struct kf_waiter *me)
 {
 	struct kf_worker *w = kf_fiber_worker();
 
+	kf_make_room();
 	me->fiber = w ? w->block->fiber : 0;
 	atomic_store_explicit(&me->state, KF_WAITER_WAITS, memory_order_relaxed);
 	atomic_store_explicit(&me->woken, 0, memory_order_relaxed);
