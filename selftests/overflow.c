@@ -1031,6 +1031,57 @@ TEST(who_overflows_in_a_wait_leaves_no_place_queued)
 	ASSERT_LT(0, die_with_little_room(receive_run));
 }
 
+static kf_fiber_t sleeper;
+static bool sleeper_ran;
+
+static void *sleeping_fiber(void *arg)
+{
+	kf_park(KF_FOREVER);
+	sleeper_ran = true;
+	return NULL;
+}
+
+static void unpark(void)
+{
+	kf_unpark(sleeper);
+}
+
+static void *unparking_fiber(void *arg)
+{
+	call_with_room(unpark);
+	return NULL;
+}
+
+/* Return: 3 if who was to be woken cannot be any more. In the background we come after it. */
+static int unpark_first(void *arg)
+{
+	struct kf_attr background = {
+		.size = sizeof(background), .priority = KF_PRIORITY_BACKGROUND,
+	};
+
+	kf_set_priority(KF_PRIORITY_BACKGROUND);
+	if (kf_spawn(&sleeper, &background, sleeping_fiber, NULL))
+		return 1;
+	kf_yield();
+	spawn_one(unparking_fiber, NULL, KF_CONTAIN_FAULTS, 0);
+	kf_unpark(sleeper);
+	kf_yield();
+	/* Not by the domain's end, which would wait for it. */
+	if (!sleeper_ran)
+		_exit(3);
+	return 0;
+}
+
+static int unpark_run(void *arg)
+{
+	return run(1, unpark_first, arg);
+}
+
+TEST(who_overflows_in_a_wake_up_loses_nobody)
+{
+	ASSERT_LT(0, die_with_little_room(unpark_run));
+}
+
 /* --- frames larger than the guard -------------------------------------------- */
 
 #define VICTIM_BYTES (150 * KIB)

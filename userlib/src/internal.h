@@ -610,7 +610,7 @@ void kf_sites_free(struct kf_domain *d);
 /* park.c */
 int kf_wait(struct kf_worker *w, uint64_t awaited, uint64_t deadline);
 void kf_wait_masked(struct kf_worker *w, uint64_t awaited);
-int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name, uint64_t flag);
+int kf_wake(struct kf_domain *d, struct kf_worker *w, kf_fiber_t name, uint64_t flag);
 int kf_tell(struct kf_domain *d, kf_fiber_t name, uint64_t flag);
 void kf_set_interrupt(struct kf_domain *d, kf_fiber_t name);
 void kf_clear_interrupt(struct kfiber_fiber_block *self);

@@ -11,7 +11,7 @@
  *   the fiber's yield             kf_switch_critical()         dispatches of its processor
  *   a spawn                       kf_spawn_under()             spawns of its processor
  *   a fiber that wakes it         kf_queue_woken()             unparks of its processor
- *   a thread, a signal handler,   kf_tell_ready()              such calls in the domain
+ *   a thread, a signal handler,   kf_queue_by_module()         such calls in the domain
  *   or it goes before others
  *   a timer, a file               kf_sched_ready() (module)    those in the domain
  *

@@ -32,19 +32,21 @@ static void kf_once_end(kf_once_t *o)
 	_Atomic uint32_t *word = kf_atomic32(&o->word);
 	uint32_t running = KF_ONCE_RUNNING;
 	struct kf_wakes wakes;
+	struct kf_worker *w;
 
 	kf_wakes_init(&wakes);
 	while (!atomic_compare_exchange_strong_explicit(word, &running, KF_ONCE_DONE,
 							memory_order_release,
 							memory_order_relaxed)) {
-		struct kf_worker *w = kf_latch(&o->queue);
-
+		w = kf_latch(&o->queue);
 		kf_claim_all_latched(&o->queue, &wakes);
 		kf_queue_left_latched(&o->queue, &o->word, KF_ONCE_WAITERS);
 		kf_unlatch(w, &o->queue);
 		running = KF_ONCE_RUNNING;
 	}
-	kf_wakes_send(NULL, &wakes);
+	w = kf_hold_begin();
+	kf_wakes_send(w, &wakes);
+	kf_hold_end(w);
 }
 
 /* Return: false if it is not RUNNING any more. */

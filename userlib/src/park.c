@@ -15,6 +15,10 @@
  * All are compare-and-exchange on one word, so for any order of the two sides
  * exactly one of them queues the fiber, and only once its stack is left.
  *
+ * Between ACTIVE and the queue it is nobody's but the waker's: a waker that lost its processor
+ * there, or its stack to an overflow that is contained, would keep it from running. So the
+ * waker is in a critical section from before the one to behind the other (kf_wake_begin).
+ *
  * Cancelling is another way to unpark:
  *
  *   waits                               cancels (all with + CANCELLED)
@@ -253,14 +257,6 @@ void kf_wait_masked(struct kf_worker *w, uint64_t awaited)
 		w = kf_worker_self();
 }
 
-/* Of those that are woken here, too, one in so many is stamped. */
-static KF_RARELY void kf_tell_ready(struct kf_domain *d, kf_fiber_t name)
-{
-	if (kf_is_sampled(atomic_fetch_add_explicit(&d->told, 1, memory_order_relaxed)))
-		kf_latency_stamp(kf_block(d, name));
-	kf_call_ready(d, &name, 1);
-}
-
 static KF_RARELY void kf_push_stamped_critical(struct kf_worker *w,
 					       struct kfiber_processor_block *p, kf_fiber_t name)
 {
@@ -269,46 +265,65 @@ static KF_RARELY void kf_push_stamped_critical(struct kf_worker *w,
 }
 
 /*
- * Queues a fiber that was just made runnable. A plain thread, a signal handler
- * within a critical section, and a worker without a processor have no queue to
- * put it in: the module does. So it does for one that goes before or after others, as
- * @word has it, and of one that is pinned it tells its thread.
+ * From before a fiber is made ACTIVE until it is queued. Return: the caller's worker, in a
+ * critical section; NULL in a plain thread, and in a signal handler within such a section.
  */
-static __always_inline void kf_queue_woken(struct kf_domain *d, struct kf_worker *critical,
-					   kf_fiber_t name, uint64_t word)
+static __always_inline struct kf_worker *kf_wake_begin(void)
 {
-	struct kf_worker *w = critical ? critical : kf_fiber_worker();
-	struct kfiber_worker_block *b;
-	struct kfiber_processor_block *p;
+	struct kf_worker *w = kf_fiber_worker();
 
-	if (kf_unlikely(word & KF_APART || !w ||
-			(!critical && kf_read32(&w->block->critical)))) {
-		kf_tell_ready(d, name);
-		return;
-	}
-	b = w->block;
-	if (!critical) {
-		atomic_store_explicit(kf_atomic32(&b->critical), 1, memory_order_relaxed);
-		atomic_signal_fence(memory_order_seq_cst);
-	}
-	if (kf_unlikely(kf_read32(&b->processor) == KFIBER_NO_PROCESSOR)) {
-		kf_tell_ready(d, name);
-	} else {
-		p = kf_processor_block(w);
-		kf_count(&p->unparks);
-		if (kf_unlikely(kf_is_sampled(p->unparks)))
-			kf_push_stamped_critical(w, p, name);
-		else
-			kf_push_next_critical(w, p, name);
-	}
-	if (!critical)
+	if (kf_unlikely(!w || kf_read32(&w->block->critical)))
+		return NULL;
+	/* Not kf_enter(): without a processor it would wait for one. */
+	atomic_store_explicit(kf_atomic32(&w->block->critical), 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	return w;
+}
+
+static __always_inline void kf_wake_end(struct kf_worker *w)
+{
+	if (kf_likely(w))
 		kf_leave(w);
 }
 
-static KF_RARELY void kf_queue_told(struct kf_domain *d, struct kf_worker *critical,
+/* The module queues it. Of these, too, one in so many is stamped. */
+static KF_RARELY void kf_queue_by_module(struct kf_domain *d, struct kf_worker *w,
+					 kf_fiber_t name)
+{
+	if (w && kf_read32(&w->block->processor) != KFIBER_NO_PROCESSOR)
+		kf_count(&kf_processor_block(w)->calls);
+	if (kf_is_sampled(atomic_fetch_add_explicit(&d->told, 1, memory_order_relaxed)))
+		kf_latency_stamp(kf_block(d, name));
+	kf_call_ready(d, &name, 1);
+}
+
+/*
+ * Queues a fiber that was just made runnable. @w: as kf_wake_begin() gave it. Without one, and
+ * without a processor, there is no queue to put it in: the module does. So it does for one that
+ * goes before or after others, as @word has it, and of one that is pinned it tells its thread.
+ */
+static __always_inline void kf_queue_woken(struct kf_domain *d, struct kf_worker *w,
+					   kf_fiber_t name, uint64_t word)
+{
+	struct kfiber_processor_block *p;
+
+	if (kf_unlikely(word & KF_APART || !w ||
+			kf_read32(&w->block->processor) == KFIBER_NO_PROCESSOR)) {
+		kf_queue_by_module(d, w, name);
+		return;
+	}
+	p = kf_processor_block(w);
+	kf_count(&p->unparks);
+	if (kf_unlikely(kf_is_sampled(p->unparks)))
+		kf_push_stamped_critical(w, p, name);
+	else
+		kf_push_next_critical(w, p, name);
+}
+
+static KF_RARELY void kf_queue_told(struct kf_domain *d, struct kf_worker *w,
 				    kf_fiber_t name, uint64_t word)
 {
-	kf_queue_woken(d, critical, name, word);
+	kf_queue_woken(d, w, name, word);
 }
 
 /*
@@ -368,13 +383,14 @@ static bool kf_word_lives(uint64_t word, kf_fiber_t name)
 /**
  * kf_wake() - tell a fiber that something came for it
  * @d: the domain
- * @critical: the caller's worker if it is in a critical section, else NULL
+ * @w: the caller's worker, in a critical section; NULL in a plain thread, and in a signal
+ *	handler within such a section
  * @name: the fiber
  * @flag: KFIBER_PERMIT or KFIBER_WAKE
  *
  * Return: 0, -ESRCH.
  */
-__always_inline int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_fiber_t name,
+__always_inline int kf_wake(struct kf_domain *d, struct kf_worker *w, kf_fiber_t name,
 			    uint64_t flag)
 {
 	uint64_t parked = kf_waiting(KFIBER_PARKED, flag);
@@ -398,7 +414,7 @@ __always_inline int kf_wake(struct kf_domain *d, struct kf_worker *critical, kf_
 								    memory_order_relaxed)));
 	kf_delay(KF_DELAY_WOKEN);
 	if (kf_likely(queue))
-		kf_queue_woken(d, critical, name, old);
+		kf_queue_woken(d, w, name, old);
 	return 0;
 }
 
@@ -426,24 +442,31 @@ int kf_tell(struct kf_domain *d, kf_fiber_t name, uint64_t flag)
 {
 	struct kfiber_fiber_block *f = kf_block(d, name);
 	_Atomic uint64_t *word;
+	struct kf_worker *w;
 	uint64_t old;
+	bool lives;
 
 	if (!f)
 		return -ESRCH;
+	w = kf_wake_begin();
 	word = kf_atomic64(&f->word);
 	old = atomic_load_explicit(word, memory_order_relaxed);
 	do {
-		if (!kf_word_lives(old, name))
-			return -ESRCH;
+		lives = kf_word_lives(old, name);
 		kf_delay(KF_DELAY_WAKE);
-	} while (!atomic_compare_exchange_weak_explicit(word, &old, kf_word_told(old) | flag,
-							memory_order_acq_rel,
-							memory_order_relaxed));
-	kf_delay(KF_DELAY_WOKEN);
-	if (kf_state(old) == KFIBER_PARKED)
-		kf_queue_told(d, NULL, name, old);
-	else if (kf_state(old) == KFIBER_ACTIVE && (old | flag) & KFIBER_INTERRUPT &&
-		 name != kf_self())
+	} while (lives && !atomic_compare_exchange_weak_explicit(word, &old,
+								 kf_word_told(old) | flag,
+								 memory_order_acq_rel,
+								 memory_order_relaxed));
+	if (lives) {
+		kf_delay(KF_DELAY_WOKEN);
+		if (kf_state(old) == KFIBER_PARKED)
+			kf_queue_told(d, w, name, old);
+	}
+	kf_wake_end(w);
+	if (!lives)
+		return -ESRCH;
+	if (kf_state(old) == KFIBER_ACTIVE && (old | flag) & KFIBER_INTERRUPT && name != kf_self())
 		kf_call_interrupt(d, name);
 	return 0;
 }
@@ -506,12 +529,17 @@ int kf_park(uint64_t deadline)
 int kf_unpark(kf_fiber_t fiber)
 {
 	struct kf_domain *d = atomic_load_explicit(&kf_domain, memory_order_acquire);
+	struct kf_worker *w;
+	int err;
 
 	if (!d)
 		return -ESRCH;
 	if (kf_is_checked() && kf_block(d, fiber))
 		kf_check_release(&kf_block(d, fiber)->word);
-	return kf_wake(d, NULL, fiber, KFIBER_PERMIT);
+	w = kf_wake_begin();
+	err = kf_wake(d, w, fiber, KFIBER_PERMIT);
+	kf_wake_end(w);
+	return err;
 }
 
 int kf_sleep(uint64_t ns)
