@@ -109,6 +109,48 @@ TEST(priority_is_set_and_inherited)
 	ASSERT_EQ(0, run_with(1, 0, set_and_inherit));
 }
 
+static uint64_t calls(void)
+{
+	struct kf_stats stats = { .size = sizeof(stats) };
+
+	return kf_stats(&stats) ? 0 : stats.calls;
+}
+
+static void *park(void *arg)
+{
+	kf_park(KF_FOREVER);
+	return NULL;
+}
+
+/* The first finds the pool empty, and that calls the module too; nothing is to run meanwhile. */
+static int count_calls(void *arg)
+{
+	kf_fiber_t fibers[2];
+	uint64_t before;
+	int i;
+
+	if (spawn(&fibers[0], KF_PRIORITY_BACKGROUND, park, NULL))
+		return 1;
+	before = calls();
+	if (spawn(&fibers[1], KF_PRIORITY_BACKGROUND, park, NULL) || calls() == before)
+		return 2;
+	/* In the background main comes after both. */
+	kf_set_priority(KF_PRIORITY_BACKGROUND);
+	kf_yield();
+	kf_set_priority(KF_PRIORITY_NORMAL);
+	for (i = 0; i < 2; i++) {
+		before = calls();
+		if (kf_unpark(fibers[i]) || calls() == before)
+			return 3;
+	}
+	return kf_join(fibers[0], NULL) || kf_join(fibers[1], NULL);
+}
+
+TEST(calls_for_those_apart_are_counted)
+{
+	ASSERT_EQ(0, run_with(1, KF_SLICE_NEVER, count_calls));
+}
+
 /* A program that was made before there were priorities says nothing of them. */
 static int spawn_with_old_attr(void *arg)
 {

@@ -470,6 +470,7 @@ static void kf_push_new_apart(struct kf_worker *w, struct kfiber_fiber_block *f,
 			      uint64_t priority)
 {
 	atomic_fetch_or_explicit(kf_atomic64(&f->word), priority, memory_order_relaxed);
+	kf_count(&kf_processor_block(w)->calls);
 	kf_call_ready(w->domain, &name, 1);
 }
 
