@@ -82,7 +82,7 @@ uint64_t kf_now(void)
 	return w ? kf_domain_now(w->domain) : kf_real_now();
 }
 
-/* kf_since() when nobody keeps the time. */
+/* kf_since() when nobody keeps the time, and in all that is not usual. */
 KF_RARELY uint64_t kf_ask_since(const struct kf_domain *d)
 {
 	if (kf_has_test_clock(d))

@@ -50,7 +50,8 @@
  *
  * The usual case of what a program does a million times a second is inline, in few
  * instructions: bench/count counts them. What is rare is in functions of its own
- * (KF_RARELY), and one look at kf_worker.unusual says that nothing of that is so.
+ * (KF_RARELY), and one look at kf_worker.unusual says that nothing of that is so of the worker.
+ * A fiber's priority, context, deadline and CANCELLED are looks of their own.
  */
 #ifndef KF_INTERNAL_H
 #define KF_INTERNAL_H

@@ -108,7 +108,7 @@ static __always_inline int kf_end_wait(struct kfiber_fiber_block *self, uint64_t
 	_Atomic uint64_t *word = kf_atomic64(&self->word);
 	uint64_t flags = awaited | KFIBER_TIMEDOUT, old;
 
-	/* Who is resumed while parked is so by what is awaited, and finds no flag. */
+	/* Who is resumed while parked by what it awaits finds no flag. */
 	if (kf_likely(!(atomic_load_explicit(word, memory_order_acquire) & flags)))
 		return 0;
 	old = atomic_fetch_and_explicit(word, ~flags, memory_order_acq_rel);

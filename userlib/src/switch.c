@@ -5,7 +5,7 @@
  * A fiber that goes must not be seen by others before its stack pointer is
  * saved and its stack is left: another worker would run it while it still runs.
  * So what is to be done for it is noted in the worker and done by whoever comes
- * next on the thread (kf_arrive).
+ * next on the thread (kf_arrive, and kf_switch_usual_critical of switch.h).
  */
 #include "switch.h"
 
