@@ -585,8 +585,10 @@ stalled_request()
 ask_for_much()
 {
 	connect
-	say "SET big $(letters 100000)\r\n"
+	as_bulk SET big "$(letters 100000)"
+	say "$bulk"
 	hear_lines 1
+	[[ $reply == +OK$'\n' ]] || complain "SET: $reply"
 	printf 'GET big\r\n%.0s' {1..300} >&"$sock"
 }
 

@@ -93,6 +93,8 @@ say()
 # hear NAME: sets it to what comes until the server closes.
 hear()
 {
+	# A connection that is reset leaves it as it was.
+	printf -v "$1" ''
 	IFS= read -r -d '' -t "$patience" -u "$sock" "$1"
 	[[ $? -gt 128 ]] && complain "no end of the connection in $patience seconds"
 }
