@@ -150,28 +150,17 @@ bool kf_trim_unmap(struct kf_trim *t, u64 offset, u64 bytes)
 	return alone;
 }
 
-/*
- * A stack that was thought to have @pages has @left of them; at most @freed are gone
- * because of us. Whoever gave pages back behind the module's back is counted right
- * again.
- */
-static void kf_trim_account(struct kf_trim *t, struct kf_fiber *f, u32 pages, u32 left, u32 freed)
-{
-	u32 gone = pages - min(left, pages);
-
-	freed = min(freed, gone);
-	t->pages += freed;
-	atomic64_add(gone - freed, &t->d->stack_dropped);
-	if (gone)
-		kf_arena_uncharge(f, gone);
-}
-
 /**
  * kf_trim_look() - count what is in a slot
  * @t: the pass
  * @f: the fiber
  * @keep: the lowest page that is to stay
  * @count: out
+ *
+ * Whoever gave pages back behind the module's back is counted right again. Others may put
+ * pages in meanwhile, which are counted when they are there: what the stack was thought to
+ * have is read before it is looked at, and only what had gone by then is taken off. To have
+ * too many counted for a while is the next pass's to mend; too few, and a limit would not hold.
  *
  * Context: mmap_lock; the stack is the caller's.
  * Return: false if it cannot be trimmed: it is not where it should be.
@@ -181,33 +170,40 @@ bool kf_trim_look(struct kf_trim *t, struct kf_fiber *f, u32 keep, struct kf_tri
 	struct kf_domain *d = t->d;
 	unsigned long start = kf_slot_address(d, f);
 	unsigned long guard = (unsigned long)kf_guard(f->stack_shift, d->guard_bytes) << PAGE_SHIFT;
+	u32 gone, pages = atomic_read(&f->pages);
 
 	*count = (struct kf_trim_count){ .end = start + ((unsigned long)keep << PAGE_SHIFT) };
 	if (count->end <= start + guard || !kf_arena_maps(d, t->mm, f))
 		return false;
 	apply_to_existing_page_range(t->mm, start + guard, (1ul << f->stack_shift) - guard,
 				     kf_trim_count_page, count);
+	gone = pages - min(pages, count->doomed + count->kept);
+	if (gone) {
+		atomic64_add(gone, &d->stack_dropped);
+		kf_arena_uncharge(f, gone);
+	}
 	return true;
 }
 
 /**
- * kf_trim_done() - note what became of a slot
+ * kf_trim_done() - note that the pages of a slot below @keep have been unmapped
  * @t: the pass
  * @f: the fiber
  * @keep: the lowest page that was to stay
  * @count: what there was
- * @unmapped: what was below is gone
  */
 void kf_trim_done(struct kf_trim *t, struct kf_fiber *f, u32 keep,
-		  const struct kf_trim_count *count, bool unmapped)
+		  const struct kf_trim_count *count)
 {
-	u32 pages = atomic_read(&f->pages), freed = unmapped ? count->doomed : 0;
+	u32 pages = atomic_read(&f->pages);
+	/* One that is just being put in may have been seen, and be counted only now. */
+	u32 freed = min(count->doomed, pages);
 
-	if (unmapped) {
-		WRITE_ONCE(f->history, kf_growth_history(f->history, pages));
-		WRITE_ONCE(f->low_page, keep);
-	}
-	kf_trim_account(t, f, pages, count->doomed + count->kept - freed, freed);
+	WRITE_ONCE(f->history, kf_growth_history(f->history, count->doomed + count->kept));
+	WRITE_ONCE(f->low_page, keep);
+	t->pages += freed;
+	if (freed)
+		kf_arena_uncharge(f, freed);
 }
 
 /*
@@ -218,15 +214,12 @@ static void kf_trim_slot(struct kf_trim *t, struct kf_fiber *f, u32 keep)
 {
 	u32 guard = kf_guard(f->stack_shift, t->d->guard_bytes);
 	struct kf_trim_count count;
-	bool unmapped = false;
 
-	if (!kf_trim_look(t, f, keep, &count))
+	if (!kf_trim_look(t, f, keep, &count) || !count.doomed || count.pinned)
 		return;
-	if (count.doomed && !count.pinned)
-		unmapped = kf_trim_unmap(t, kf_slot_offset(f->stack_shift, f->slot) +
-					 ((u64)guard << PAGE_SHIFT),
-					 (u64)(keep - guard) << PAGE_SHIFT);
-	kf_trim_done(t, f, keep, &count, unmapped);
+	if (kf_trim_unmap(t, kf_slot_offset(f->stack_shift, f->slot) + ((u64)guard << PAGE_SHIFT),
+			  (u64)(keep - guard) << PAGE_SHIFT))
+		kf_trim_done(t, f, keep, &count);
 }
 
 /* The lowest page that a fiber needs whose stack pointer is @sp. */

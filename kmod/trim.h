@@ -55,7 +55,7 @@ void kf_trim_end_locked(struct kf_trim *t);
 bool kf_trim_look(struct kf_trim *t, struct kf_fiber *f, u32 keep, struct kf_trim_count *count);
 bool kf_trim_unmap(struct kf_trim *t, u64 offset, u64 bytes);
 void kf_trim_done(struct kf_trim *t, struct kf_fiber *f, u32 keep,
-		  const struct kf_trim_count *count, bool unmapped);
+		  const struct kf_trim_count *count);
 
 /* trim_pool.c */
 void kf_hand_take_locked(struct kf_trim *t, struct kf_fiber *f);

@@ -91,7 +91,8 @@ static void kf_hand_unmap(struct kf_trim *t, struct kf_run *run)
 	list_for_each_entry_from(f, &t->hand, pool_link) {
 		struct kf_trim_count count = { .doomed = f->pooled };
 
-		kf_trim_done(t, f, kf_stack_pages(f->stack_shift), &count, unmapped);
+		if (unmapped)
+			kf_trim_done(t, f, kf_stack_pages(f->stack_shift), &count);
 		if (f == run->last)
 			break;
 	}
@@ -112,12 +113,8 @@ static void kf_hand_unmap_all(struct kf_trim *t)
 		if (!run.last || run.last->stack_shift != f->stack_shift ||
 		    run.last->slot + 1 != f->slot)
 			kf_hand_unmap(t, &run);
-		if (!kf_trim_look(t, f, pages, &count))
+		if (!kf_trim_look(t, f, pages, &count) || !count.doomed || count.pinned)
 			continue;
-		if (!count.doomed || count.pinned) {
-			kf_trim_done(t, f, pages, &count, false);
-			continue;
-		}
 		f->pooled = count.doomed;
 		run.last = f;
 		run.first = run.first ?: f;
