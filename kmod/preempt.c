@@ -116,10 +116,16 @@ static void kf_show_now_locked(struct kf_domain *d, u64 now)
  */
 void kf_tick_start_locked(struct kf_domain *d)
 {
+	u64 now;
+
 	if (d->ticking || d->shutdown)
 		return;
+	now = ktime_get_ns();
 	kf_set_ticking_locked(d, true);
-	kf_show_now_locked(d, ktime_get_ns());
+	kf_show_now_locked(d, now);
+	/* Nobody was in the background until now: the tick would have gone on. */
+	d->back_age.since = now;
+	d->behind_age.since = now;
 	d->quiet_looks = 0;
 	if (d->tick_armed)
 		return;
@@ -153,7 +159,7 @@ static void kf_offer_locked(struct kf_domain *d, struct kf_processor *p, bool di
 				     READ_ONCE(b->inbox_head), dispatched, now, d->slice_ns);
 	/* Who is interactive goes before these too. */
 	if (offer && !d->nr_front)
-		WRITE_ONCE(b->offer, KFIBER_OFFER_OWN);
+		kf_queue_offer(b, KFIBER_OFFER_OWN);
 }
 
 /*
@@ -282,7 +288,7 @@ static bool kf_tick_again(struct kf_domain *d, const struct kf_tick_look *look)
 	again = !d->shutdown && (ticking || d->ticking);
 	if (d->ticking != ticking)
 		kf_set_ticking_locked(d, ticking);
-	kf_show_now_locked(d, look->now);
+	kf_show_now_locked(d, again ? ktime_get_ns() : 0);
 	d->tick_armed = again;
 	raw_spin_unlock_irqrestore(&d->lock, flags);
 	return again;

@@ -184,8 +184,11 @@ static u32 kf_drain_locked(struct kf_domain *d, struct kf_processor *p, u32 most
 		u64 name = kf_drain_one_locked(p);
 		struct kf_fiber *f = name ? kf_fiber_find(d, kf_name_index(name)) : NULL;
 
-		if (!name)
+		/* It has nothing that can be taken, whatever user space says of it: not for long. */
+		if (!name) {
+			p->drain -= min(p->drain, KF_DRAIN_BATCH);
 			break;
+		}
 		most--;
 		if (f && kf_name_generation(name))
 			kf_global_push_locked(d, f, name);

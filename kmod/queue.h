@@ -38,6 +38,15 @@ static inline bool kf_queue_has_work(struct kfiber_processor_block *b)
 	return READ_ONCE(b->next) || kf_queue_has_queued(b);
 }
 
+/* The next dispatch is to look further. To look at all is more than that, and stays. */
+static inline void kf_queue_offer(struct kfiber_processor_block *b, u64 offer)
+{
+	u64 old = READ_ONCE(b->offer);
+
+	if (old != KFIBER_OFFER_ALL)
+		cmpxchg(&b->offer, old, offer);
+}
+
 static inline u64 kf_queue_pop_inbox(struct kfiber_processor_block *b)
 {
 	struct kf_ring inbox = kf_ring_inbox(b);
@@ -52,7 +61,7 @@ static inline u64 kf_queue_pop_own(struct kfiber_processor_block *b)
 	u64 name = 0;
 
 	if (READ_ONCE(b->next)) {
-		kf_delay_sleep(KF_DELAY_FIND_NEXT);
+		kf_delay(KF_DELAY_FIND_NEXT);
 		name = xchg(&b->next, 0);
 	}
 	return name ?: kf_ring_pop(&local);

@@ -273,6 +273,7 @@ static struct kf_worker *kf_pair_locked(struct kf_domain *d, bool kicked)
 		kf_unlist_locked(w);
 		kf_assign_locked(kf_choose_idle_locked(d, w->last), w);
 		d->behind_taken++;
+		d->returns++;
 		break;
 	default:
 		return kf_tell_quiet_locked(d);
@@ -332,8 +333,11 @@ static void kf_offer_front_locked(struct kf_domain *d)
 {
 	u32 i;
 
+	/* Who takes the offer looks at "front", and must find it there. */
+	kf_publish_locked(d);
+	smp_wmb();
 	for (i = 0; i < d->nr_looked; i++)
-		WRITE_ONCE(d->processors[i].block->offer, KFIBER_OFFER_FRONT);
+		kf_queue_offer(d->processors[i].block, KFIBER_OFFER_FRONT);
 }
 
 /*
@@ -454,7 +458,8 @@ static u64 kf_find_apart(struct kf_domain *d, u64 (*pop_locked)(struct kf_domain
 
 static u64 kf_find_front(struct kf_domain *d, struct kf_processor *p)
 {
-	bool others = READ_ONCE(d->nr_global) || kf_queue_has_work(p->block);
+	bool others = READ_ONCE(d->nr_global) || READ_ONCE(d->nr_waiters) ||
+		      kf_queue_has_work(p->block);
 
 	return kf_front_goes(&p->front_run, READ_ONCE(d->nr_front), others) ?
 	       kf_find_apart(d, kf_front_pop_locked) : 0;
@@ -511,7 +516,7 @@ u64 kf_sched_find(struct kf_domain *d, struct kf_processor *p)
 		name = kf_find_back(d);
 	/* What was queued while there were some already was said to nobody. */
 	if (READ_ONCE(d->nr_front))
-		WRITE_ONCE(p->block->offer, KFIBER_OFFER_FRONT);
+		kf_queue_offer(p->block, KFIBER_OFFER_FRONT);
 	return name;
 }
 
@@ -658,7 +663,7 @@ void kf_sched_sleep(struct kf_worker *w, enum kf_sleep sleep, bool watching)
 		d->returns++;
 	} else if (sleep != KF_SPARE) {
 		kf_wait_locked(w, sleep);
-		if (w->sleep == KF_WAITER)
+		if (sleep == KF_WAITER)
 			w->waits_since = kf_latency_now();
 	} else {
 		w->sleep = sleep;

@@ -15,6 +15,7 @@
 #include "balance.h"
 #include "delay.h"
 #include "internal.h"
+#include "priority.h"
 
 /*
  * How long a worker with nothing to run looks around before it sleeps. About
@@ -305,13 +306,19 @@ static int kf_worker_find_work(struct kf_worker *w, u64 *name, bool offer)
 	}
 }
 
-/* Does anybody go before what the caller would find? Without the lock: a glance. */
-static bool kf_offers(const struct kf_domain *d)
+/*
+ * Does anybody go before what the caller would find? Without the lock: a glance. Those in
+ * front go before those who wait, but not without end.
+ */
+static bool kf_offers(const struct kf_domain *d, const struct kf_worker *w)
 {
+	const struct kf_processor *p = w->processor;
+
 	if (READ_ONCE(d->preempted_turn))
 		return true;
 	return READ_ONCE(d->nr_waiters) &&
-	       (READ_ONCE(d->waiters_turn) || !READ_ONCE(d->nr_front));
+	       (READ_ONCE(d->waiters_turn) || !READ_ONCE(d->nr_front) ||
+		(p && p->front_run >= KF_FRONT_RUN));
 }
 
 /**
@@ -326,11 +333,12 @@ static bool kf_offers(const struct kf_domain *d)
 int kf_worker_next(struct kf_domain *d, struct kfiber_next *args)
 {
 	struct kf_worker *w = kf_worker_find(d, args->worker);
-	bool offer = args->flags & KFIBER_NEXT_OFFER && kf_offers(d);
+	bool offer;
 	int err;
 
 	if (!w)
 		return -ENOENT;
+	offer = args->flags & KFIBER_NEXT_OFFER && kf_offers(d, w);
 	offer |= w->processor && kf_is_surplus(d, w->processor);
 	if (args->arm) {
 		err = kf_timer_arm(d, args->arm);

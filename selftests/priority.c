@@ -558,6 +558,44 @@ TEST(others_are_not_starved_by_the_interactive)
 	ASSERT_EQ(0, run_with(2, 0, end_beside_partners));
 }
 
+static atomic_int readers_back;
+
+static void *read_and_end(void *arg)
+{
+	char byte;
+
+	if (read(pipes[0], &byte, 1) != 1 || atomic_fetch_add(&readers_back, 1) == 1)
+		end_it(NULL);
+	return NULL;
+}
+
+/* Two come back from the kernel at once, where nobody's slice is ever over. */
+static int come_back_beside_partners(void *arg)
+{
+	kf_fiber_t readers[2];
+	int i;
+
+	atomic_store(&readers_back, 0);
+	for (i = 0; i < 2; i++)
+		if (spawn(&readers[i], 0, read_and_end, NULL))
+			return 1;
+	kf_sleep(10 * MS);
+	if (spawn(&partners[0], KF_PRIORITY_INTERACTIVE, wake_partner, NULL) ||
+	    spawn(&partners[1], KF_PRIORITY_INTERACTIVE, wake_partner, (void *)1) ||
+	    write(pipes[1], "xx", 2) != 2)
+		return 2;
+	for (i = 0; i < 2; i++)
+		if (kf_join(readers[i], NULL) || kf_join(partners[i], NULL))
+			return 3;
+	return 0;
+}
+
+TEST(who_comes_back_is_not_starved_by_the_interactive)
+{
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(0, run_with(1, KF_SLICE_NEVER, come_back_beside_partners));
+}
+
 /* --- all of it at once ---------------------------------------------------------------- */
 
 #define MIXED 60

@@ -118,8 +118,8 @@ static uint64_t kf_take_offer(struct kfiber_processor_block *p)
 	_Atomic uint64_t *field = kf_atomic64(&p->offer);
 	uint64_t offer = atomic_load_explicit(field, memory_order_relaxed);
 
-	/* It may be another one by now. */
-	return offer ? atomic_exchange_explicit(field, 0, memory_order_relaxed) : 0;
+	/* It may be another one by now. What it is about was published before. */
+	return offer ? atomic_exchange_explicit(field, 0, memory_order_acquire) : 0;
 }
 
 /* Is there anybody who would run if the caller did not? */
