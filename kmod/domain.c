@@ -222,8 +222,10 @@ void kf_domain_stats(struct kf_domain *d, struct kfiber_stats *args)
 	args->stack_dropped = atomic64_read(&d->stack_dropped);
 	args->next_calls = atomic64_read(&d->next_calls);
 	args->interrupts = atomic64_read(&d->interrupts);
-	args->file_waits = atomic64_read(&d->file_waits);
 	args->file_wakes = atomic64_read(&d->file_wakes);
+	/* Each was a wait before it was ended. */
+	smp_rmb();
+	args->file_waits = atomic64_read(&d->file_waits);
 	args->file_waiting = atomic_read(&d->nr_file_waits);
 	args->time = ktime_get_ns();
 }

@@ -491,15 +491,17 @@ static int kf_file_arm(struct kf_file_call *c)
 
 		/* Before it can be woken; so of one that has to look again it is told again. */
 		trace_kfiber_file_wait(c->fiber, c->args, mangle_poll(c->events));
-		if (!atomic_try_cmpxchg(&c->wait->state, &quiet, KF_FILE_ARMED))
+		atomic64_inc(&d->file_waits);
+		if (!atomic_try_cmpxchg(&c->wait->state, &quiet, KF_FILE_ARMED)) {
+			atomic64_dec(&d->file_waits);
 			return 0;
+		}
 		/* With a clock of the domain's own it is no time of the kernel's. */
 		if (!d->tells_quiet)
 			kf_timer_arm_by(c->fiber, c->args->deadline);
 		err = kf_file_give(c->fiber, c->wait);
 		if (err)
 			return err;
-		atomic64_inc(&d->file_waits);
 		c->wait = NULL;
 	}
 	kf_file_is(c, KFIBER_FILE_WAITS, 0);
