@@ -105,7 +105,8 @@ struct kf_user;
  * @domain: immutable
  * @pool_link: in the pool of its class while it is not allocated; domain.fiber_mutex. Or
  *	in the hand of one who trims: his
- * @pooled: pages that it counts for in domain.pool_pages; likewise
+ * @pooled: pages that it counts for in domain.pool_pages; likewise. In hand: those that
+ *	were found in it
  * @queue_next: next in the same one of the domain's queues; domain.lock
  * @queue_name: the name that is in one of them, 0 if it is in none; domain.lock
  * @pages: how many pages its stack has
@@ -390,7 +391,7 @@ enum kf_trim_why {
  * @pool_cold: see there
  * @pool_made: see there
  * @arenas: by stack class
- * @lock: the scheduling state; guards all down to @stats_lock
+ * @lock: the scheduling state; guards all down to @risen
  * @idle: processors nobody holds, last used first
  * @spares: workers to be woken, last asleep first
  * @waiters: workers that want to go on, first come first

@@ -83,7 +83,7 @@ destroy_workqueue:
  * Every domain holds a reference to the module, which its last work item drops.
  * What can still run of our text is then: that item (the workqueue waits for
  * it), an RCU callback (the barrier), the last instructions of a wait queue's
- * function that was told that the queue goes (a grace period), and those of a task
+ * function that has fired and left its queue (a grace period), and those of a task
  * work that was preempted (RCU-tasks waits for those).
  */
 static void __exit kf_exit(void)

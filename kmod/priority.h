@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Fibers that go before others, or after them: decisions without a lock. Where they are
+ * Fibers that go before others, or after them: decisions. Where they are
  * queued, who takes them and what bounds a wait is in Documentation/priorities.rst.
  */
 #ifndef KF_PRIORITY_H

@@ -106,7 +106,7 @@ static inline __u32 kfiber_arena_slots(__u32 stack_shift, __u32 max_fibers)
  * @processors: how many there can be; kernel writes once
  * @used: how many of them are in use: those with numbers below; see
  *	KFIBER_IOC_PROCESSORS; kernel writes
- * @now: CLOCK_MONOTONIC, at most 10 ms ago; 0 while nobody keeps it, which is so while
+ * @now: CLOCK_MONOTONIC, about 10 ms ago at most; 0 while nobody keeps it, which is so while
  *	@ticking is 0; kernel writes
  * @idle: processors that nobody holds; kernel writes
  * @searching: workers that look for something to run; kernel writes
@@ -603,7 +603,8 @@ struct kfiber_kick {
  *	left there.
  * ARM sees to it that each fiber's timer looks at its deadline in time.
  * ALLOC makes control blocks with a stack each, in state FREE. Names are of
- *	the current generation. Fewer than asked for when a limit is near.
+ *	the current generation. Fewer than asked for when a limit is near, or
+ *	stacks are just being trimmed.
  * FREE gives back control blocks in state FREE.
  * FORGET ends each fiber's wait for a file, see KFIBER_IOC_FILE. A wake-up that it
  *	sent before has been sent when the call returns, and none comes any more.

@@ -11,8 +11,8 @@
  *                                                 cannot leave it by itself
  *
  * A wait is the same one if the fiber's word, what it waits for and since when have not
- * changed: a fiber that went on and waits anew, within a tick of the kernel's clock for the
- * same object, has that state again, and waits as it did.
+ * changed: a fiber that went on and waits anew, within a tick of the kernel's clock, or of
+ * the module's, for the same object, has that state again, and waits as it did.
  *
  * What is waited for may be freed as soon as the waiter goes on. So an object is looked into
  * while its waiter is held (kf_hold()): who has claimed its wait may have woken it, but it
