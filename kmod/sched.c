@@ -333,8 +333,8 @@ static void kf_offer_front_locked(struct kf_domain *d)
 {
 	u32 i;
 
-	/* Who takes the offer looks at "front", and must find it there. */
 	kf_publish_locked(d);
+	/* Who takes the offer looks at "front", and must find it there. */
 	smp_wmb();
 	for (i = 0; i < d->nr_looked; i++)
 		kf_queue_offer(d->processors[i].block, KFIBER_OFFER_FRONT);
