@@ -964,11 +964,11 @@ TEST(a_child_of_vfork_is_no_fiber)
 static long room;
 static kf_chan_t *channel;
 
-/* Calls it with so many bytes left above the guard. */
+/* Calls it with so many bytes left above the guard; its caller is in the topmost page. */
 static KEPT void call_with_room(void (*call)(void))
 {
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	volatile char *low = __builtin_alloca((here & (SLOT_BYTES - 1)) - GUARD_BYTES - room);
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0), top = (here | 4095) + 1;
+	volatile char *low = __builtin_alloca(here - (top - SLOT_BYTES + GUARD_BYTES) - room);
 
 	__asm__ volatile("" : : "r" (low));
 	call();
