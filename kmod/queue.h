@@ -38,13 +38,14 @@ static inline bool kf_queue_has_work(struct kfiber_processor_block *b)
 	return READ_ONCE(b->next) || kf_queue_has_queued(b);
 }
 
-/* The next dispatch is to look further. To look at all is more than that, and stays. */
+/*
+ * The next dispatch is to look further. To look at all is more than that, and stays. Who
+ * takes an offer does so by exchange, at any time: it finds this one, the one before, or all.
+ */
 static inline void kf_queue_offer(struct kfiber_processor_block *b, u64 offer)
 {
-	u64 old = READ_ONCE(b->offer);
-
-	if (old != KFIBER_OFFER_ALL)
-		cmpxchg(&b->offer, old, offer);
+	if (xchg(&b->offer, offer) == KFIBER_OFFER_ALL)
+		WRITE_ONCE(b->offer, KFIBER_OFFER_ALL);
 }
 
 static inline u64 kf_queue_pop_inbox(struct kfiber_processor_block *b)

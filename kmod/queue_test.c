@@ -301,6 +301,23 @@ static void queue_ready_for_nobody(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kf_global_pop_locked(q->d), 1);
 }
 
+/* To look at all is more than anything else, and the newest of the others is what is told. */
+static void queue_offers(struct kunit *test)
+{
+	struct queue *q = test->priv;
+	struct kfiber_processor_block *b = q->p->block;
+
+	kf_queue_offer(b, KFIBER_OFFER_OWN);
+	KUNIT_EXPECT_EQ(test, b->offer, KFIBER_OFFER_OWN);
+	kf_queue_offer(b, KFIBER_OFFER_FRONT);
+	KUNIT_EXPECT_EQ(test, b->offer, KFIBER_OFFER_FRONT);
+	kf_queue_offer(b, KFIBER_OFFER_ALL);
+	kf_queue_offer(b, KFIBER_OFFER_OWN);
+	KUNIT_EXPECT_EQ(test, b->offer, KFIBER_OFFER_ALL);
+	kf_queue_offer(b, KFIBER_OFFER_FRONT);
+	KUNIT_EXPECT_EQ(test, b->offer, KFIBER_OFFER_ALL);
+}
+
 static struct kunit_case queue_cases[] = {
 	KUNIT_CASE(queue_sees_what_is_there),
 	KUNIT_CASE(queue_own_is_next_then_ring),
@@ -315,6 +332,7 @@ static struct kunit_case queue_cases[] = {
 	KUNIT_CASE(queue_apart),
 	KUNIT_CASE(queue_ready_in_order),
 	KUNIT_CASE(queue_ready_for_nobody),
+	KUNIT_CASE(queue_offers),
 	{ }
 };
 
