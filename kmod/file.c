@@ -107,6 +107,7 @@ struct kf_file_queue {
  * @file: holds a reference
  * @events: what it waits for
  * @state: enum kf_file_state; compare-and-exchange
+ * @told: a trace says that it began, so one is to say that it ended
  * @first: the first queue: most files have one
  */
 struct kf_file_wait {
@@ -115,6 +116,7 @@ struct kf_file_wait {
 	struct file *file;
 	__poll_t events;
 	atomic_t state;
+	bool told;
 	struct kf_file_queue first;
 };
 
@@ -222,6 +224,10 @@ static void kf_file_wait_free(struct kf_file_wait *wait)
 		kfree(q);
 		q = next;
 	}
+	/* It is in no queue any more, so whether it has fired is certain. */
+	if (wait->told)
+		trace_kfiber_file_end(wait->fiber, wait->name,
+				      atomic_read(&wait->state) == KF_FILE_FIRED);
 	fput(wait->file);
 	kfree(wait);
 }
@@ -259,7 +265,6 @@ static struct kf_file_wait *kf_file_take(struct kf_fiber *f)
 	if (READ_ONCE(f->file_wait))
 		wait = xchg(&f->file_wait, NULL);
 	if (wait) {
-		trace_kfiber_file_end(f, wait->name, atomic_read(&wait->state) == KF_FILE_FIRED);
 		kf_file_uncount(f->domain);
 		kf_delay_sleep(KF_DELAY_FILE_TAKEN);
 	}
@@ -489,8 +494,10 @@ static int kf_file_arm(struct kf_file_call *c)
 	if (c->wait) {
 		struct kf_domain *d = c->fiber->domain;
 
-		/* Before it can be woken; so of one that has to look again it is told again. */
-		trace_kfiber_file_wait(c->fiber, c->args, mangle_poll(c->events));
+		/* Before it can be woken; it may have to look again then. */
+		if (!c->wait->told)
+			trace_kfiber_file_wait(c->fiber, c->args, mangle_poll(c->events));
+		c->wait->told = true;
 		atomic64_inc(&d->file_waits);
 		if (!atomic_try_cmpxchg(&c->wait->state, &quiet, KF_FILE_ARMED)) {
 			atomic64_dec(&d->file_waits);
