@@ -23,8 +23,8 @@ int kf_cond_wait_until(kf_cond_t *c, kf_mutex_t *m, uint64_t deadline)
 
 	/* With the latch held it may have to park, which it must not do with its place queued. */
 	kf_latch(q);
-	err = kf_mutex_unlock(m);
-	w = kf_latched_again();
+	err = kf_mutex_unlock_latched(m);
+	w = kf_fiber_worker();
 	if (err) {
 		kf_unlatch(w, q);
 		return err;

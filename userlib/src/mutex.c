@@ -245,7 +245,8 @@ static bool kf_mutex_pass_latched(kf_mutex_t *m, struct kf_wakes *wakes)
 	return true;
 }
 
-static bool kf_mutex_pass(kf_mutex_t *m)
+/* @latched: the caller has another latch, and so stays in its critical section */
+static bool kf_mutex_pass(kf_mutex_t *m, bool latched)
 {
 	struct kf_worker *w = kf_latch(&m->queue);
 	struct kf_wakes wakes;
@@ -253,18 +254,21 @@ static bool kf_mutex_pass(kf_mutex_t *m)
 
 	kf_wakes_init(&wakes);
 	passed = kf_mutex_pass_latched(m, &wakes);
-	kf_unlatch_and_wake(w, &m->queue, &wakes);
+	kf_unlatch_only(w, &m->queue);
+	kf_wakes_send(w, &wakes);
+	if (w && !latched)
+		kf_leave(w);
 	return passed;
 }
 
-static __attribute__((noinline)) int kf_mutex_unlock_slowly(kf_mutex_t *m)
+static __attribute__((noinline)) int kf_mutex_unlock_slowly(kf_mutex_t *m, bool latched)
 {
 	_Atomic uint32_t *word = kf_mutex_word(m);
 	uint32_t old = atomic_load_explicit(word, memory_order_relaxed);
 
 	do {
 		while (old & KF_MUTEX_LOCKED && old & KF_MUTEX_WAITERS) {
-			if (kf_mutex_pass(m))
+			if (kf_mutex_pass(m, latched))
 				return 0;
 			old = atomic_load_explicit(word, memory_order_relaxed);
 		}
@@ -276,7 +280,7 @@ static __attribute__((noinline)) int kf_mutex_unlock_slowly(kf_mutex_t *m)
 	return 0;
 }
 
-int kf_mutex_unlock(kf_mutex_t *m)
+static inline int kf_mutex_release(kf_mutex_t *m, bool latched)
 {
 	uint32_t locked = KF_MUTEX_LOCKED;
 
@@ -286,5 +290,24 @@ int kf_mutex_unlock(kf_mutex_t *m)
 	if (atomic_compare_exchange_strong_explicit(kf_mutex_word(m), &locked, 0,
 						    memory_order_release, memory_order_relaxed))
 		return 0;
-	return kf_mutex_unlock_slowly(m);
+	return kf_mutex_unlock_slowly(m, latched);
+}
+
+int kf_mutex_unlock(kf_mutex_t *m)
+{
+	return kf_mutex_release(m, false);
+}
+
+/**
+ * kf_mutex_unlock_latched() - unlock a mutex with a latch held
+ * @m: the mutex
+ *
+ * Context: the critical section of another queue's latch, and the caller still is in one
+ * afterwards, of whichever worker it is then: it parks if the mutex's latch is held for long.
+ *
+ * Return: 0, -EPERM.
+ */
+int kf_mutex_unlock_latched(kf_mutex_t *m)
+{
+	return kf_mutex_release(m, true);
 }

@@ -182,6 +182,7 @@ static inline void kf_unlatch_and_wake(struct kf_worker *w, struct kf_wait_queue
 
 /* mutex.c */
 void kf_mutex_lock_again(kf_mutex_t *m);
+int kf_mutex_unlock_latched(kf_mutex_t *m);
 
 /* What a word is while nobody waits says so in a bit: whoever ends that takes it away. */
 static inline void kf_queue_left_latched(struct kf_wait_queue *q, uint32_t *word, uint32_t bit)
