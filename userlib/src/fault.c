@@ -162,7 +162,8 @@ static bool kf_fault_handle(struct kf_fault *fault)
 
 	if (!fault->on_stack && !asked)
 		return false;
-	if (asked && !kf_report_is_due(fault->domain) && !kf_contain_refusal(fault)) {
+	if (asked && !kf_report_is_due(fault->domain, &fault->missed) &&
+	    !kf_contain_refusal(fault)) {
 		kf_contain(fault);
 		return true;
 	}

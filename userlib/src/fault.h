@@ -21,6 +21,7 @@
  * @domain: the domain that runs, or NULL
  * @worker: the thread, if it is one of the domain's, or NULL
  * @fiber: the fiber that runs on it, or NULL
+ * @missed: contained faults before it that were not reported, if this one is
  * @reported: it was, and its thread has the turn to report still
  * @on_stack: the address lies in a stack arena
  * @stack_shift: then: of which class
@@ -33,6 +34,7 @@ struct kf_fault {
 	struct kf_domain *domain;
 	struct kf_worker *worker;
 	struct kfiber_fiber_block *fiber;
+	uint32_t missed;
 	bool reported;
 	bool on_stack;
 	unsigned int stack_shift;
@@ -49,7 +51,7 @@ void kf_turn_take(struct kf_worker *w);
 void kf_turn_give(void);
 
 /* report.c */
-bool kf_report_is_due(struct kf_domain *d);
+bool kf_report_is_due(struct kf_domain *d, uint32_t *missed);
 void kf_report_end(struct kf_domain *d);
 void kf_report_fault(const struct kf_fault *fault);
 void kf_report_backtrace(const struct kf_fault *fault);

@@ -86,13 +86,17 @@ static void kf_text_stack(struct kf_text *t, const struct kfiber_fiber_block *f,
 #define KF_REPORT_BURST 10u
 #define KF_REPORT_NS 5000000000ull
 
-/* @reports: the word of a time that is over */
-static void kf_report_missed(uint64_t reports)
+/* @reports: the word of a time that is over. Return: how many it had that nobody was told of. */
+static uint32_t kf_report_left_out(uint64_t reports)
 {
-	uint32_t count = (uint32_t)reports - KF_REPORT_BURST;
+	return (uint32_t)reports > KF_REPORT_BURST ? (uint32_t)reports - KF_REPORT_BURST : 0;
+}
+
+static void kf_report_missed(uint32_t count)
+{
 	struct kf_text t = { .fd = STDERR_FILENO };
 
-	if ((uint32_t)reports <= KF_REPORT_BURST)
+	if (!count)
 		return;
 	kf_text_add(&t, "kfiber: ");
 	kf_text_number(&t, count, 10);
@@ -103,12 +107,13 @@ static void kf_report_missed(uint64_t reports)
 /**
  * kf_report_is_due() - may a contained fault be reported?
  * @d: the domain
+ * @missed: out, if so: how many before it were not, to be told with it
  *
  * Which 5 seconds it is, and how many faults they have had, is one word.
  *
  * Return: false if there have been enough.
  */
-bool kf_report_is_due(struct kf_domain *d)
+bool kf_report_is_due(struct kf_domain *d, uint32_t *missed)
 {
 	uint32_t now = (uint32_t)(kf_real_now() / KF_REPORT_NS);
 	uint_least64_t old = atomic_load_explicit(&d->reports, memory_order_relaxed);
@@ -119,14 +124,14 @@ bool kf_report_is_due(struct kf_domain *d)
 	} while (!atomic_compare_exchange_weak(&d->reports, &old, new));
 	if (old >> 32 == now)
 		return (uint32_t)old < KF_REPORT_BURST;
-	kf_report_missed(old);
+	*missed = kf_report_left_out(old);
 	return true;
 }
 
 /* Context: no fiber is left. */
 void kf_report_end(struct kf_domain *d)
 {
-	kf_report_missed(atomic_load(&d->reports));
+	kf_report_missed(kf_report_left_out(atomic_load(&d->reports)));
 }
 
 /* --- a report --------------------------------------------------------------- */
@@ -197,11 +202,14 @@ static void kf_report_stack(struct kf_text *t, const struct kf_fault *fault)
 /**
  * kf_report_fault() - say what happened
  * @fault: in a stack, or of a fiber
+ *
+ * Context: the caller has the turn, so that all it says stays together.
  */
 void kf_report_fault(const struct kf_fault *fault)
 {
 	struct kf_text t = { .fd = STDERR_FILENO };
 
+	kf_report_missed(fault->missed);
 	if (fault->on_stack)
 		kf_report_stack(&t, fault);
 	else
