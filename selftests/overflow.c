@@ -1017,8 +1017,9 @@ static int die_with_little_room(int (*fn)(void *))
 	for (room = 64; room <= 1024; room += 16) {
 		die(&death, fn, NULL);
 		if (WIFEXITED(death.status) && WEXITSTATUS(death.status)) {
-			printf("# %ld bytes: exit %d: %s", room, WEXITSTATUS(death.status),
+			printf("# %ld bytes: exit %d: %s\n", room, WEXITSTATUS(death.status),
 			       death.text);
+			fflush(stdout);
 			return -1;
 		}
 		refused += WIFSIGNALED(death.status);
@@ -1052,9 +1053,13 @@ static void *unparking_fiber(void *arg)
 	return NULL;
 }
 
-/* Return: 3 if who was to be woken cannot be any more. In the background we come after it. */
+/*
+ * Return: 3 if who was to be woken cannot be any more. In the background we come after it; but
+ * for when we have waited for long.
+ */
 static int unpark_first(void *arg)
 {
+	const uint64_t end = kf_after(20 * 1000000000ull);
 	struct kf_attr background = {
 		.size = sizeof(background), .priority = KF_PRIORITY_BACKGROUND,
 	};
@@ -1065,7 +1070,8 @@ static int unpark_first(void *arg)
 	kf_yield();
 	spawn_one(unparking_fiber, NULL, KF_CONTAIN_FAULTS, 0);
 	kf_unpark(sleeper);
-	kf_yield();
+	while (!sleeper_ran && kf_now() < end)
+		kf_yield();
 	/* Not by the domain's end, which would wait for it. */
 	if (!sleeper_ran)
 		_exit(3);
