@@ -1258,6 +1258,21 @@ TEST_F(domain, after_shutdown)
 	ASSERT_EQ(-ESHUTDOWN, attach(self->fd, &other));
 }
 
+/* The tick has its last look then, and must not leave a time behind that stands still. */
+TEST_F(domain, the_time_is_told_until_the_end)
+{
+	struct kfiber_kick kick = { .size = sizeof(kick) };
+	int ms;
+
+	ASSERT_EQ(0, self->header->now);
+	ASSERT_EQ(0, call(self->fd, KFIBER_IOC_KICK, &kick));
+	ASSERT_NE(0, self->header->now);
+	ASSERT_EQ(0, shut_down(self->fd));
+	for (ms = 0; ms < 10000 && *(volatile __u64 *)&self->header->now; ms++)
+		usleep(1000);
+	EXPECT_EQ(0, self->header->now);
+}
+
 /* A thread in NEXT or ACQUIRE, and what it came back with. */
 struct sleeper {
 	pthread_t thread;
