@@ -82,7 +82,7 @@ static int read_counts(void *arg)
 	kf_spawn(&ended, NULL, end, NULL);
 	READ_UNTIL("kfiber: sched ", " ms: ", " idle=", " queued=0 [0", ", workers: ",
 		   " blocked=1 waiters=0 preempted=0 pinned=0, ",
-		   "running=0 blocked=1 runnable=0 waiting=3 ended=1\n");
+		   "running=0 blocked=1 runnable=0 interactive=0 background=0 waiting=3 ended=1\n");
 	for (i = 0; i < 3; i++) {
 		kf_unpark(parked[i]);
 		kf_join(parked[i], NULL);
@@ -110,7 +110,7 @@ static int read_detail(void *arg)
 	kf_fiber_t fiber;
 
 	kf_spawn(&fiber, NULL, park, NULL);
-	READ_UNTIL("fibers: running=0 blocked=1 runnable=0 waiting=1 ");
+	READ_UNTIL("fibers: running=0 blocked=1 runnable=0 ", " waiting=1 ");
 	READ_UNTIL("  processor 0: idle next=0 local=0 inbox=0 dispatches=");
 	READ_UNTIL("  worker 0: no processor fiber=0x");
 	READ_UNTIL("\"main\": blocked in the kernel");
@@ -163,6 +163,59 @@ static int busy(void *arg)
 TEST(while_all_compute)
 {
 	die(&death, busy, NULL);
+	ASSERT_EXITED(&death);
+}
+
+static void *read_priorities(void *arg)
+{
+	READ_UNTIL(" runnable=6 interactive=1 background=3 waiting=0 ");
+	atomic_store(&stop, true);
+	return NULL;
+}
+
+#define NR_PRIORITIES 6
+
+/*
+ * The only processor's fiber computes and has no slice that ends. A thread reads, for a fiber
+ * that does would be counted, and have others run meanwhile.
+ */
+static int leave_others_waiting(void *arg)
+{
+	static const unsigned int priorities[NR_PRIORITIES] = {
+		KF_PRIORITY_BACKGROUND, KF_PRIORITY_NORMAL, KF_PRIORITY_INTERACTIVE,
+		KF_PRIORITY_BACKGROUND, KF_PRIORITY_BACKGROUND, KF_PRIORITY_NORMAL,
+	};
+	kf_fiber_t fibers[NR_PRIORITIES];
+	pthread_t reader;
+	unsigned int i;
+
+	for (i = 0; i < NR_PRIORITIES; i++) {
+		struct kf_attr attr = { .size = sizeof(attr), .priority = priorities[i] };
+
+		if (kf_spawn(&fibers[i], &attr, end, NULL))
+			return 1;
+	}
+	if (pthread_create(&reader, NULL, read_priorities, NULL))
+		return 2;
+	compute(NULL);
+	pthread_join(reader, NULL);
+	for (i = 0; i < NR_PRIORITIES; i++)
+		kf_join(fibers[i], NULL);
+	return 0;
+}
+
+static int wait_by_priority(void *arg)
+{
+	struct kf_config config = {
+		.size = sizeof(config), .processors = 1, .slice_ns = KF_SLICE_NEVER,
+	};
+
+	return trace_to_self("schedtrace=20") || kf_run(&config, leave_others_waiting, NULL);
+}
+
+TEST(priorities_of_who_waits)
+{
+	die(&death, wait_by_priority, NULL);
 	ASSERT_EXITED(&death);
 }
 

@@ -30,6 +30,8 @@
  * @live: workers with a fiber
  * @processors: of these, those with a processor
  * @states: fibers by state
+ * @interactive: of those that are active and on no worker, those that go before others
+ * @background: and those that go after them
  */
 struct kf_sched_look {
 	uint64_t now;
@@ -37,6 +39,8 @@ struct kf_sched_look {
 	unsigned int live;
 	unsigned int processors;
 	unsigned int states[KFIBER_DEAD + 1];
+	int interactive;
+	int background;
 };
 
 /* " name=n" */
@@ -54,9 +58,20 @@ static uint32_t kf_trace_workers(const struct kf_sched_look *look)
 	return look->stats.workers_peak;
 }
 
-static bool kf_trace_runs(struct kfiber_worker_block *w)
+static uint64_t kf_trace_word(const struct kfiber_fiber_block *f)
 {
-	return atomic_load_explicit(kf_atomic64(&w->fiber), memory_order_relaxed);
+	return atomic_load_explicit(kf_atomic64(&f->word), memory_order_relaxed);
+}
+
+/* @n: 1, or -1 for one that is on a worker */
+static void kf_trace_priority(struct kf_sched_look *look, uint64_t word, int n)
+{
+	if (kf_state(word) != KFIBER_ACTIVE)
+		return;
+	if (word & KFIBER_INTERACTIVE)
+		look->interactive += n;
+	if (word & KFIBER_BACKGROUND)
+		look->background += n;
 }
 
 static void kf_trace_count(struct kf_domain *d, struct kf_sched_look *look)
@@ -65,18 +80,21 @@ static void kf_trace_count(struct kf_domain *d, struct kf_sched_look *look)
 
 	for (i = 0; i < kf_trace_workers(look); i++) {
 		struct kfiber_worker_block *w = &d->worker_blocks[i];
+		uint64_t fiber = atomic_load_explicit(kf_atomic64(&w->fiber), memory_order_relaxed);
 
-		if (!kf_trace_runs(w))
+		if (!fiber)
 			continue;
 		look->live++;
 		look->processors += kf_read32(&w->processor) != KFIBER_NO_PROCESSOR;
+		if (kf_block(d, fiber))
+			kf_trace_priority(look, kf_trace_word(kf_block(d, fiber)), -1);
 	}
 	for (i = 0; i < end; i++) {
-		_Atomic uint64_t *word = kf_atomic64(&d->fiber_blocks[i].word);
-		uint64_t state = kf_state(atomic_load_explicit(word, memory_order_relaxed));
+		uint64_t word = kf_trace_word(&d->fiber_blocks[i]);
 
-		if (state <= KFIBER_DEAD)
-			look->states[state]++;
+		if (kf_state(word) <= KFIBER_DEAD)
+			look->states[kf_state(word)]++;
+		kf_trace_priority(look, word, 1);
 	}
 }
 
@@ -120,6 +138,8 @@ static void kf_trace_fibers(struct kf_text *t, const struct kf_sched_look *look)
 	kf_trace_number(t, "running", look->processors);
 	kf_trace_number(t, "blocked", look->live - look->processors);
 	kf_trace_number(t, "runnable", active > look->live ? active - look->live : 0);
+	kf_trace_number(t, "interactive", look->interactive > 0 ? (uint64_t)look->interactive : 0);
+	kf_trace_number(t, "background", look->background > 0 ? (uint64_t)look->background : 0);
 	kf_trace_number(t, "waiting", look->states[KFIBER_PARKING] + look->states[KFIBER_PARKED]);
 	kf_trace_number(t, "ended", look->states[KFIBER_DEAD]);
 }
