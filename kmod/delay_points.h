@@ -55,6 +55,9 @@ KF_DELAY_POINT(LEAVE)			/* has no notifier; is still there */
 KF_DELAY_POINT(PREEMPT_QUEUE)		/* decided; the task work is not queued */
 KF_DELAY_POINT(PREEMPT)			/* told; has not looked whether it is so */
 
+/* processors.c */
+KF_DELAY_POINT(NUMBER)			/* more or fewer are in use; nobody is told */
+
 /* surplus.c */
 KF_DELAY_POINT(SURPLUS)			/* told to end; not woken */
 

@@ -157,6 +157,7 @@ int kf_processors_set(struct kf_domain *d, struct kfiber_processors *args)
 	raw_spin_unlock_irq(&d->lock);
 	if (!count || count == args->count)
 		return 0;
+	kf_delay_sleep(KF_DELAY_NUMBER);
 	if (count < args->count)
 		kf_tell_leavers(d);
 	else if (args->count == 1)

@@ -37,7 +37,7 @@
 #include "state.h"
 
 #define US 1000ull
-#define SCENARIOS 19
+#define SCENARIOS 20
 /* The harness ends what takes longer; here the watchdog does, by progress. */
 #define NO_TIMEOUT 1000000
 
@@ -1730,6 +1730,73 @@ static void ends(void)
 	run_domain(churn_main);
 }
 
+/*
+ * The number of processors changes all the time, and where fibers are queued goes out of use.
+ * All of them end all the same. Nothing is counted by compute(): who loses its processor there
+ * goes on with another one.
+ */
+enum { NUMBERED = 12, NUMBERED_STEPS = 100 };
+
+static void *use_any_number(void *arg)
+{
+	struct task *t = arg;
+	int i;
+
+	enter(t);
+	for (i = 0; i < NUMBERED_STEPS; i++) {
+		switch (pick(&t->random, 4)) {
+		case 0:
+			block_for(t, pick(&t->random, 50) * US);
+			break;
+		case 1:
+			sleep_for(t, pick(&t->random, 50) * US);
+			break;
+		case 2:
+			unpark(&tasks[pick(&t->random, NUMBERED)]);
+			park(t, kf_after(pick(&t->random, 1000) * US));
+			break;
+		default:
+			yield(t);
+		}
+	}
+	leave(t);
+	return NULL;
+}
+
+static void *change_number(void *arg)
+{
+	uint32_t random = mix(seed + round_number);
+
+	while (!atomic_load(&stop)) {
+		struct timespec pause = { .tv_nsec = (long)(pick(&random, 500) * US) };
+		int err = kf_set_processors(1 + pick(&random, processors));
+
+		if (err < 0)
+			broken("kf_set_processors: %s", strerror(-err));
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+static int numbers_main(void *arg)
+{
+	pthread_t changer;
+
+	atomic_store(&stop, false);
+	changer = start_thread(change_number, NULL);
+	spawn_all(0, NUMBERED, use_any_number);
+	join_all(0, NUMBERED);
+	atomic_store(&stop, true);
+	pthread_join(changer, NULL);
+	return 0;
+}
+
+static void numbers(void)
+{
+	processors += processors == 1;
+	run_domain(numbers_main);
+}
+
 /* --- rounds ---------------------------------------------------------------- */
 
 /* Ends the test when nothing has happened for long, and says where all are. */
@@ -1770,6 +1837,7 @@ SCENARIO(pins);
 SCENARIO(sleeps);
 SCENARIO(blocking);
 SCENARIO(steal);
+SCENARIO(numbers);
 SCENARIO(churn);
 SCENARIO(pools);
 SCENARIO(forks);
