@@ -250,6 +250,58 @@ TEST_F(processors, who_waits_is_handed_the_lock)
 	ASSERT_EQ(0, run(variant->n, ask_beside_hog, NULL));
 }
 
+enum { CONVOY = 30, CONVOY_ROUNDS = 30 };
+
+static void *lock_in_convoy(void *arg)
+{
+	kf_mutex_t *m = arg;
+	int i;
+
+	for (i = 0; i < CONVOY_ROUNDS; i++) {
+		uint64_t end;
+
+		kf_mutex_lock(m);
+		/* So long that once round the queue is more than a millisecond. */
+		for (end = kf_after(MS / 10); kf_now() < end;)
+			;
+		kf_mutex_unlock(m);
+	}
+	return NULL;
+}
+
+/* Return: how often who had waited for long, or came behind such, had to wait again. */
+static int wait_in_convoy(void *arg)
+{
+	struct kf_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
+	kf_mutex_t m = KF_MUTEX_INIT;
+	kf_fiber_t fibers[CONVOY];
+	int i;
+
+	kf_mutex_lock(&m);
+	for (i = 0; i < CONVOY; i++)
+		if (kf_spawn(&fibers[i], NULL, lock_in_convoy, &m))
+			return -1;
+	kf_sleep(5 * MS);
+	kf_stats(&before);
+	kf_mutex_unlock(&m);
+	for (i = 0; i < CONVOY; i++)
+		kf_join(fibers[i], NULL);
+	kf_stats(&after);
+	return (int)(after.parks - before.parks);
+}
+
+/*
+ * Each of a long queue has waited for more than a millisecond. Were it handed the lock for that,
+ * whoever runs would find it locked, each time, by one that does not run yet.
+ */
+TEST(a_long_queue_is_no_convoy)
+{
+	int parks = run_without_slices(1, wait_in_convoy, NULL);
+
+	ASSERT_LE(0, parks);
+	ASSERT_GT(CONVOY * CONVOY_ROUNDS / 10, parks);
+}
+
 /* --- system calls --------------------------------------------------------------- */
 
 /* The lock is held while others run: each lock waits. */

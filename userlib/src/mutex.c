@@ -7,8 +7,8 @@
  *   0 -> LOCKED, and that is all       LOCKED -> 0, and that is all
  *
  *   otherwise, with the latch:         with WAITERS, with the latch:
- *   not LOCKED: takes it               the first has waited for 1 ms:
- *   LOCKED -> + WAITERS, queues           hands it over: it stays LOCKED
+ *   not LOCKED: takes it               the first was woken in vain, and has waited for
+ *   LOCKED -> + WAITERS, queues        1 ms: hands it over: it stays LOCKED
  *   itself, waits                      somebody is WOKEN: - LOCKED
  *   was handed it: done                else wakes the first: - LOCKED, + WOKEN
  *   was woken: - WOKEN with the same   nobody is there after all: - WAITERS,
@@ -21,7 +21,9 @@
  * ends that.
  *
  * Nobody starves: who was woken and came too late is the first again, with the time
- * at which it began to wait. So 1 ms after that the next unlock is its own.
+ * at which it began to wait. So 1 ms after that the next unlock is its own. Who was not woken
+ * yet is handed nothing, however long that is (so it is in Go): with thousands in the queue all
+ * have waited for long, and each unlock would be a switch while nobody has the lock for its own.
  *
  * Who unlocks last may find the mutex's memory gone. So LOCKED goes away when the
  * latch has been released; or, with the latch, when there is one WOKEN, who has to
@@ -35,6 +37,9 @@
 #define KF_MUTEX_LOCKED 1u
 #define KF_MUTEX_WAITERS 2u
 #define KF_MUTEX_WOKEN 4u
+
+/* kf_place.kind of who was woken and came too late. */
+#define KF_MUTEX_TRIED 1u
 
 /* kf_waiter.result of who was woken: the lock is its own, or it may try. */
 enum {
@@ -104,10 +109,12 @@ static __attribute__((noinline)) int kf_mutex_lock_slowly(kf_mutex_t *m, uint64_
 			return 0;
 		}
 		kf_waiter_init(&me);
-		if (woken)
+		if (woken) {
+			place.kind = KF_MUTEX_TRIED;
 			kf_queue_first_again_latched(q, &place);
-		else
+		} else {
 			kf_queue_last_latched(q, &place);
+		}
 		kf_unlatch(w, q);
 		err = kf_await(&me, kf_object(KF_OBJECT_MUTEX, m), deadline);
 		if (err) {
@@ -226,7 +233,7 @@ static bool kf_mutex_pass_latched(kf_mutex_t *m, struct kf_wakes *wakes)
 	_Atomic uint32_t *word = kf_mutex_word(m);
 	struct kf_wait_queue *q = &m->queue;
 	struct kf_place *p = kf_queue_first_latched(q);
-	bool starves = p && kf_now() - p->since >= KF_STARVING_NS;
+	bool starves = p && p->kind == KF_MUTEX_TRIED && kf_now() - p->since >= KF_STARVING_NS;
 
 	if (p && !starves && atomic_load_explicit(word, memory_order_relaxed) & KF_MUTEX_WOKEN) {
 		atomic_fetch_and_explicit(word, ~KF_MUTEX_LOCKED, memory_order_release);
