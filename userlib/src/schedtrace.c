@@ -58,7 +58,7 @@ static uint32_t kf_trace_workers(const struct kf_sched_look *look)
 	return look->stats.workers_peak;
 }
 
-static uint64_t kf_trace_word(const struct kfiber_fiber_block *f)
+static uint64_t kf_trace_word(struct kfiber_fiber_block *f)
 {
 	return atomic_load_explicit(kf_atomic64(&f->word), memory_order_relaxed);
 }
