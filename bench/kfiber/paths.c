@@ -286,6 +286,37 @@ static uint64_t run_hand_over(unsigned long n)
 	return taken;
 }
 
+static void *reads(void *arg)
+{
+	char c;
+
+	while (kf_read(ends[0], &c, 1, KF_FOREVER) == 1)
+		turns++;
+	return NULL;
+}
+
+/* A fiber waits for a byte, which is written, goes on with it and waits for the next one. */
+static uint64_t run_file(unsigned long n)
+{
+	uint64_t start;
+	unsigned long i;
+
+	if (pipe(ends))
+		bench_die("pipe");
+	begin(reads);
+	start = bench_now();
+	for (i = 0; i < n; i++) {
+		if (write(ends[1], "", 1) != 1)
+			bench_die("write");
+		kf_yield();
+	}
+	start = bench_now() - start;
+	close(ends[1]);
+	end(n);
+	close(ends[0]);
+	return start;
+}
+
 static void call(int fd, unsigned long command, void *args)
 {
 	if (ioctl(fd, command, args))
@@ -369,6 +400,7 @@ void bench_paths(void)
 		{ "growth-page", run_growth_page, 128 },
 		{ "growth-64k", run_growth_64k, 48 },
 		{ "hand-over", run_hand_over, 32 },
+		{ "file", run_file, 100 },
 		{ 0 }
 	};
 	static const struct path next = { "next", run_next, 100 };
