@@ -545,6 +545,10 @@ static int remap_and_back(struct scene *s, void *arg)
 
 	if (mremap(s->slot, SLOT, SLOT, MREMAP_MAYMOVE | MREMAP_FIXED, there) != there)
 		return 1;
+	/* Or a new thread's signal stack goes there, and we would move ours onto it. */
+	if (mmap(s->slot, SLOT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+		 0) != s->slot)
+		return 6;
 	if (damage(live, LIVE) || can_read(s->live))
 		result = 2;
 	/* What is not where it was given out is left alone. */
