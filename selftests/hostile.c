@@ -25,11 +25,12 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "slow.h"
 
 #define DEVICE "/dev/kfiber"
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define ATTACK_MS 1500
-#define BARE_MS 1000
+#define ATTACK_MS (300 + (int)slowly(1200))
+#define BARE_MS (300 + (int)slowly(700))
 #define ABUSE_MS 350
 #define REAP_MS 10000
 
