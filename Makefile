@@ -12,7 +12,7 @@ SOVERSION := 0
 
 KERNEL	?= 6.12
 # What `make modules` and `make check` are about.
-KERNELS	?= 6.12 6.1
+KERNELS	?= 6.12 6.1 6.12-rt debug
 ARCH	?= $(shell uname -m)
 PREFIX	?= /usr/local
 LIBDIR	?= $(PREFIX)/lib
@@ -250,7 +250,7 @@ bench: ## Measure against others, in a virtual machine
 	@bench/plot build/bench/out/plots build/bench/out/time.json build/bench/out/instructions.json
 
 instructions: ## Write the table that `make check` compares the hot paths with
-	bench/count --update $(KERNELS)
+	bench/count --update 6.12 6.1
 
 build/bench/obj/%.c.o: bench/%.c Makefile
 	@mkdir -p $(@D)

@@ -74,10 +74,11 @@ all_tests()
 user_space='chan cond ctx dump key mutex once rwlock scope select leaktest sem testclock ticker waitgroup'
 user_space="$user_space checkers.sh crawl.sh gdb.sh httpd.sh kvd.sh leaks.sh"
 
-# What takes the module's ways in great numbers, or reads what it says there, when park,
-# timer, stack, trim and hostile go all of these ways. Races are provoked there with
+# What takes the module's ways in great numbers, or reads what it says there, when abi, park,
+# process, timer, stack, trim and hostile go all of these ways. Races are provoked there with
 # delay points in the module, by a run of their own.
-no_new_path='contain deadlock numbers pool race sleepers'
+no_new_path='block contain coredump cpus cputime deadlock fiber latency numbers overflow pool'
+no_new_path="$no_new_path race sleepers"
 
 if grep -qE ' (kasan|kcsan)_' /proc/kallsyms; then
 	rounds=10
