@@ -84,10 +84,15 @@ disconnect()
 	exec {sock}>&-
 }
 
+# A server that sends a client away may have closed before that one has said all, which is
+# no reason to die, but for who reads the answer to see. (Programs that are started do not
+# inherit a handler.)
+trap : PIPE
+
 say()
 {
 	# shellcheck disable=SC2059 # callers write \r\n in their requests
-	printf "$1" >&"$sock"
+	{ printf "$1" >&"$sock"; } 2>/dev/null
 }
 
 # hear NAME: sets it to what comes until the server closes.
