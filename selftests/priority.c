@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "parked.h"
 #include "run.h"
 #include "slow.h"
 #include "syscalls.h"
@@ -134,11 +135,8 @@ static int count_calls(void *arg)
 	before = calls();
 	if (spawn(&fibers[1], KF_PRIORITY_BACKGROUND, park, NULL) || calls() == before)
 		return 2;
-	/* In the background main comes after both. */
-	kf_set_priority(KF_PRIORITY_BACKGROUND);
-	kf_yield();
-	kf_set_priority(KF_PRIORITY_NORMAL);
 	for (i = 0; i < 2; i++) {
+		wait_until_parked(fibers[i]);
 		before = calls();
 		if (kf_unpark(fibers[i]) || calls() == before)
 			return 3;
