@@ -437,6 +437,7 @@ enum kf_trim_why {
  * @waiters_age: how long the first in @waiters waits
  * @preempted_age: likewise, in @preempted
  * @resumed: workers taken from there
+ * @returns_seen: @returns when @tick looked last
  * @global_age: likewise, in the global queue
  * @global_taken: times that something was taken from it
  * @back_age: how long the first in @back waits
@@ -578,6 +579,7 @@ struct kf_domain {
 	struct kf_queue_age waiters_age;
 	struct kf_queue_age preempted_age;
 	u64 resumed;
+	u64 returns_seen;
 	struct kf_queue_age global_age;
 	u64 global_taken;
 	struct kf_queue_age back_age;

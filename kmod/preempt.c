@@ -37,7 +37,8 @@
  * late: those in the inbox, in the global queue, behind a "next" to and fro,
  * waiters. Every 61st dispatch thinks of them. But 61 dispatches may be long, and
  * the preempted come last: so what has waited for a slice while others were
- * dispatched is next. "offer" in the processor's block tells the library.
+ * dispatched, or came back and were let in, is next. "offer" in the processor's
+ * block tells the library.
  *
  * No tick while nobody waits
  *
@@ -197,9 +198,11 @@ static bool kf_age_back_locked(struct kf_domain *d, u64 now)
 /* Those of the whole domain: all processors are to think of them, one will have them. */
 static void kf_offer_all_locked(struct kf_domain *d, const struct kf_tick_look *look)
 {
+	bool gone_on = look->dispatched || d->returns != d->returns_seen;
 	bool offer;
 	u32 i;
 
+	d->returns_seen = d->returns;
 	offer = kf_age_back_locked(d, look->now);
 	offer |= kf_queue_waits_long(&d->global_age, !d->nr_global, d->global_taken,
 				     look->dispatched, look->now, d->slice_ns);
@@ -208,8 +211,8 @@ static void kf_offer_all_locked(struct kf_domain *d, const struct kf_tick_look *
 		d->waiters_turn = true;
 		offer = true;
 	}
-	if (kf_queue_waits_long(&d->preempted_age, !d->nr_preempted, d->resumed,
-				look->dispatched, look->now, d->slice_ns)) {
+	if (kf_queue_waits_long(&d->preempted_age, !d->nr_preempted, d->resumed, gone_on,
+				look->now, d->slice_ns)) {
 		d->preempted_turn = true;
 		offer = true;
 	}

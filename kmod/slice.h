@@ -34,11 +34,13 @@ struct kf_slice {
 /**
  * struct kf_queue_age - what the tick remembers of a queue
  * @taken: how often something had been taken from it
- * @since: when that began, or when it was seen empty
+ * @since: when that began, or when it was seen empty; what does not count is left out
+ * @looked: when it was looked at last
  */
 struct kf_queue_age {
 	u64 taken;
 	u64 since;
+	u64 looked;
 };
 
 enum kf_look {
@@ -90,20 +92,23 @@ static inline enum kf_look kf_slice_look(struct kf_slice *s, const void *holder,
 }
 
 /*
- * Has what is first in a queue waited for longer than a slice while others were
- * @dispatched? Then that begins anew. Behind one that computes it waits for the end
- * of that one's slice, which is another matter.
+ * Has what is first in a queue waited for longer than a slice while others went on, that is,
+ * were @dispatched or let in? Then that begins anew. Behind one that computes it waits for
+ * the end of that one's slice, which is another matter: that time is not counted.
  */
 static inline bool kf_queue_waits_long(struct kf_queue_age *q, bool empty, u64 taken,
 				       bool dispatched, u64 now, u64 slice)
 {
-	bool over = now - q->since >= slice;
+	bool over;
 
-	if (empty || !dispatched || taken != q->taken) {
+	if (empty || taken != q->taken) {
 		q->taken = taken;
 		q->since = now;
-		return false;
+	} else if (!dispatched) {
+		q->since += now - q->looked;
 	}
+	q->looked = now;
+	over = now - q->since >= slice;
 	if (over)
 		q->since = now;
 	return over;

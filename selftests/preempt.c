@@ -267,6 +267,57 @@ TEST(who_computes_goes_on_among_those_who_do_not)
 	ASSERT_EQ(0, run_with(2, 0, 0, compute_among_short, NULL));
 }
 
+static uint64_t returns(void)
+{
+	struct kf_stats stats = { .size = sizeof(stats) };
+
+	kf_stats(&stats);
+	return stats.returns;
+}
+
+/*
+ * One of these waits at any time for a processor, but none is ever queued. Of each that is let
+ * in a millisecond has passed, so ten of them are a slice.
+ */
+static void *block_now_and_then(void *arg)
+{
+	while (!atomic_load(&stop)) {
+		uint64_t end = kf_after(MS);
+
+		while (kf_now() < end)
+			;
+		usleep(1);
+	}
+	return NULL;
+}
+
+static int compute_among_those_who_block(void *arg)
+{
+	kf_fiber_t hog, others[10];
+	uint64_t before, let_in;
+	int i;
+
+	atomic_store(&stop, false);
+	for (i = 0; i < 10; i++)
+		if (kf_spawn(&others[i], NULL, block_now_and_then, NULL))
+			return 1;
+	before = returns();
+	if (kf_spawn(&hog, NULL, compute_for_turns, NULL) || kf_join(hog, NULL))
+		return 2;
+	let_in = returns() - before;
+	for (i = 0; i < 10; i++)
+		if (kf_join(others[i], NULL))
+			return 3;
+	printf("# 5 turns of who computes, %ju of others\n", (uintmax_t)let_in);
+	return let_in < 5 * 50 ? 0 : 4;
+}
+
+TEST(who_computes_goes_on_among_those_who_block)
+{
+	ASSERT_EQ(0, run_with(1, 0, 0, compute_among_those_who_block, NULL));
+	ASSERT_EQ(0, run_with(2, 0, 0, compute_among_those_who_block, NULL));
+}
+
 /* Two that wake each other, and one that is behind them in the ring. */
 static void *ping(void *arg)
 {
