@@ -701,6 +701,7 @@ void kf_publish_locked(struct kf_domain *d);
 void kf_assign_locked(struct kf_processor *p, struct kf_worker *w);
 void kf_unassign_locked(struct kf_worker *w);
 void kf_unlist_locked(struct kf_worker *w);
+bool kf_makes_spare_locked(const struct kf_worker *w);
 void kf_wait_locked(struct kf_worker *w, enum kf_sleep sleep);
 int kf_sched_setup(struct kf_domain *d);
 void kf_sched_destroy(struct kf_domain *d);

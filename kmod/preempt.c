@@ -25,6 +25,10 @@
  * one thread, so the mark cannot fall between its store to "critical" and its
  * look.
  *
+ * Who was asked for a spare keeps the processor until it has come, however long that takes
+ * it, and goes before all others if it has to block meanwhile: there is nobody else who would
+ * run what is queued.
+ *
  * Who waits, in this order (kf_turn_locked)
  *
  * - workers that are back from blocking (WAITER) and fibers in queues: in turn;
@@ -336,7 +340,7 @@ static enum kf_sleep kf_preempt_is_due(struct kf_worker *w, bool critical)
 	if (w->preempt && w->processor) {
 		if (kf_is_surplus(d, w->processor))
 			sleep = KF_WAITER;
-		else if (kf_slice_is_over_locked(w))
+		else if (kf_slice_is_over_locked(w) && !kf_makes_spare_locked(w))
 			sleep = KF_PREEMPTED;
 	}
 	WRITE_ONCE(w->preempt, sleep && critical);

@@ -170,6 +170,15 @@ void kf_unlist_locked(struct kf_worker *w)
 	list_del_init(&w->link);
 }
 
+/*
+ * Is it making the worker that was asked for? Then nothing that is queued is run before it
+ * has done so, and it goes before all that wait; but not for longer.
+ */
+bool kf_makes_spare_locked(const struct kf_worker *w)
+{
+	return w->domain->spares_pending && w->domain->spare_maker == w;
+}
+
 /**
  * kf_wait_locked() - enter the list of those who want to go on with their fiber
  * @w: without a processor
@@ -183,7 +192,12 @@ void kf_wait_locked(struct kf_worker *w, enum kf_sleep sleep)
 	struct kf_domain *d = w->domain;
 
 	w->sleep = priority & KFIBER_BACKGROUND ? KF_BEHIND : sleep;
-	if (w->sleep == KF_BEHIND) {
+	if (kf_makes_spare_locked(w)) {
+		w->sleep = KF_WAITER;
+		list_add(&w->link, &d->waiters_front);
+		d->nr_waiters++;
+		d->waiters_turn = true;
+	} else if (w->sleep == KF_BEHIND) {
 		list_add_tail(&w->link, &d->behind);
 		d->nr_behind++;
 	} else if (sleep == KF_PREEMPTED) {

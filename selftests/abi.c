@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -2561,6 +2562,139 @@ TEST_F(domain, who_was_asked_for_a_spare_dies)
 	set_state(block_of(self->fibers, names[1]), KFIBER_ACTIVE);
 	ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_READY, names[1]));
 	ASSERT_EQ(KFIBER_NEXT_NEED_SPARE, next_flags(self->fd, worker));
+}
+
+/*
+ * Who makes a spare: while it does, nothing that is queued is run. Others are workers
+ * before it is asked, as each that comes is taken for the spare.
+ */
+struct maker {
+	int fd, pipe[2];
+	pthread_barrier_t attached;
+	atomic_bool was_asked, ends;
+	atomic_int first;
+};
+
+enum { NOBODY, MAKER, WAITER };
+
+static void note_first(struct maker *m, int who)
+{
+	int nobody = NOBODY;
+
+	atomic_compare_exchange_strong(&m->first, &nobody, who);
+}
+
+static void *wait_for_processor(void *arg)
+{
+	struct maker *m = arg;
+	__u32 worker;
+	int err;
+
+	err = attach(m->fd, &worker);
+	pthread_barrier_wait(&m->attached);
+	pthread_barrier_wait(&m->attached);
+	if (!err)
+		err = acquire(m->fd, worker);
+	note_first(m, WAITER);
+	return (void *)(long)err;
+}
+
+static void *block_before_the_spare_is_made(void *arg)
+{
+	struct maker *m = arg;
+	__u32 worker;
+	char c;
+
+	if (attach(m->fd, &worker) || next_flags(m->fd, worker) != KFIBER_NEXT_NEED_SPARE)
+		return (void *)1;
+	atomic_store(&m->was_asked, true);
+	if (read(m->pipe[0], &c, 1) != 1)
+		return (void *)2;
+	note_first(m, MAKER);
+	return NULL;
+}
+
+static void wait_for_waiters(const struct kfiber_domain_block *header, __u32 n)
+{
+	while (__atomic_load_n(&header->waiters, __ATOMIC_SEQ_CST) != n)
+		sleep_ms(1);
+}
+
+TEST_F(domain, who_makes_a_spare_goes_before_others_that_are_back)
+{
+	struct maker m = { .fd = self->fd };
+	pthread_t waiter, maker;
+	void *result;
+	__u64 name;
+	__u32 self_index;
+
+	ASSERT_EQ(0, pipe(m.pipe));
+	ASSERT_EQ(0, pthread_barrier_init(&m.attached, NULL, 2));
+	ASSERT_EQ(0, pthread_create(&waiter, NULL, wait_for_processor, &m));
+	pthread_barrier_wait(&m.attached);
+	ASSERT_EQ(0, attach(self->fd, &self_index));
+	ASSERT_EQ(1, alloc_fibers(self->fd, 16, &name, 1));
+	set_state(block_of(self->fibers, name), KFIBER_ACTIVE);
+	ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_READY, name));
+	ASSERT_EQ(0, pthread_create(&maker, NULL, block_before_the_spare_is_made, &m));
+	while (!atomic_load(&m.was_asked) || !*(volatile __u32 *)&self->header->idle)
+		sleep_ms(1);
+	ASSERT_EQ(0, acquire(self->fd, self_index));
+	self->workers[self_index].critical = 1;
+	pthread_barrier_wait(&m.attached);
+	wait_for_waiters(self->header, 1);
+	ASSERT_EQ(1, write(m.pipe[1], "x", 1));
+	wait_for_waiters(self->header, 2);
+	ASSERT_EQ(NOBODY, atomic_load(&m.first));
+	self->workers[self_index].critical = 0;
+	ASSERT_EQ(0, simple(self->fd, KFIBER_IOC_DETACH, &self_index));
+	ASSERT_EQ(0, pthread_join(maker, &result));
+	EXPECT_EQ(NULL, result);
+	ASSERT_EQ(0, pthread_join(waiter, &result));
+	EXPECT_EQ(NULL, result);
+	EXPECT_EQ(MAKER, atomic_load(&m.first));
+}
+
+static void *compute_before_the_spare_is_made(void *arg)
+{
+	struct maker *m = arg;
+	__u32 worker;
+
+	if (attach(m->fd, &worker) || next_flags(m->fd, worker) != KFIBER_NEXT_NEED_SPARE)
+		return (void *)1;
+	atomic_store(&m->was_asked, true);
+	while (!atomic_load(&m->ends))
+		;
+	return NULL;
+}
+
+TEST_F(domain, who_makes_a_spare_is_not_preempted)
+{
+	struct maker m = { .fd = self->fd };
+	pthread_t waiter, maker;
+	__u32 spare;
+	__u64 name;
+
+	ASSERT_EQ(0, pthread_barrier_init(&m.attached, NULL, 2));
+	ASSERT_EQ(0, pthread_create(&waiter, NULL, wait_for_processor, &m));
+	pthread_barrier_wait(&m.attached);
+	ASSERT_EQ(1, alloc_fibers(self->fd, 16, &name, 1));
+	set_state(block_of(self->fibers, name), KFIBER_ACTIVE);
+	ASSERT_EQ(0, one_fiber(self->fd, KFIBER_IOC_READY, name));
+	ASSERT_EQ(0, pthread_create(&maker, NULL, compute_before_the_spare_is_made, &m));
+	while (!atomic_load(&m.was_asked))
+		sleep_ms(1);
+	pthread_barrier_wait(&m.attached);
+	wait_for_waiters(self->header, 1);
+	/* Ten slices: long enough for the wrong version, and for no other. */
+	sleep_ms(100);
+	EXPECT_EQ(0, read_stats(self->fd).preemptions);
+	ASSERT_EQ(0, attach(self->fd, &spare));
+	while (!read_stats(self->fd).preemptions)
+		sleep_ms(1);
+	atomic_store(&m.ends, true);
+	ASSERT_EQ(0, pthread_join(waiter, NULL));
+	ASSERT_EQ(0, pthread_join(maker, NULL));
 }
 
 TEST_HARNESS_MAIN
