@@ -954,6 +954,24 @@ hold_until_shed()
 	want_header 'Retry-After: 1'
 }
 
+# It was accepted when there was memory, and has not said anything since.
+start_to_be_silent()
+{
+	connect
+	silent=$sock
+	ask 'GET /ten.txt'
+	want_status 200
+}
+
+want_silent_to_be_sent_away()
+{
+	sock=$silent
+	hear_head
+	want_status 503
+	want_header 'Retry-After: 1'
+	disconnect
+}
+
 # Each has an answer: what it asked for, or to come back later.
 release_held()
 {
@@ -1011,10 +1029,12 @@ end_small()
 
 shed_at_stack_limit()
 {
-	local port
+	local port silent
 
 	start_small --stack-memory 4096
+	start_to_be_silent
 	hold_until_shed
+	want_silent_to_be_sent_away
 	recovers
 	# What it has learnt of stacks and kept of them is not in its way.
 	hold_until_shed

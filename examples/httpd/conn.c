@@ -17,6 +17,8 @@ static void conn_init(struct conn *conn, int fd)
 {
 	conn->fd = fd;
 	atomic_init(&conn->idle, false);
+	atomic_init(&conn->sent_away, false);
+	conn->fresh = true;
 	conn->broken = false;
 	conn->linger = false;
 	conn->have = 0;
@@ -136,6 +138,7 @@ static void serve_requests(struct conn *conn)
 		request_init(&req);
 		if (!receive_request(conn, &req))
 			return;
+		conn->fresh = false;
 		if (!serve_request(conn, &req))
 			break;
 		consume(conn, req.head_len);
@@ -159,6 +162,12 @@ static void linger(struct conn *conn)
 		;
 }
 
+/* Its peer has asked for nothing yet, but may be about to: it is told why nobody listens. */
+static bool is_to_be_shed(const struct conn *conn)
+{
+	return conn->fresh && !conn->have && atomic_load(&conn->sent_away) && !server_stopping();
+}
+
 static void run_connection(int fd)
 {
 	struct conn conn;
@@ -169,7 +178,12 @@ static void run_connection(int fd)
 	if (conn.linger)
 		linger(&conn);
 	server_remove(&conn);
-	close(fd);
+	if (is_to_be_shed(&conn)) {
+		count(&counters.shed, 1);
+		shed_connection(fd);
+	} else {
+		close(fd);
+	}
 	server_uncount();
 }
 

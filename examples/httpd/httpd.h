@@ -136,7 +136,10 @@ struct header {
  * @link: in the server's list, under its lock
  * @fd: the socket, O_NONBLOCK for sendfile(); closed by the fiber only, after it has
  *	left the list
- * @idle: between two requests: written by the fiber, read by whoever stops the server
+ * @idle: no part of a request has come: written by the fiber, read by whoever stops the
+ *	server, or is short of memory
+ * @sent_away: and it was told to go for it; written under the server's lock
+ * @fresh: nothing has been answered yet
  * @broken: sending failed, nothing more can be said
  * @linger: the peer may be sending still
  * @have: bytes in @head
@@ -147,6 +150,8 @@ struct conn {
 	LIST_ENTRY(conn) link;
 	int fd;
 	atomic_bool idle;
+	atomic_bool sent_away;
+	bool fresh;
 	bool broken;
 	bool linger;
 	size_t have;

@@ -178,7 +178,7 @@ static bool has_unread_data(const struct conn *conn)
 }
 
 /*
- * Ends the connections that are between two requests. One with a request that
+ * Ends the connections that are between two requests, or before the first. One with a request that
  * its fiber has not seen yet is not idle. One that turns idle after this has
  * looked at it sees that the server is stopping, if it is.
  */
@@ -188,8 +188,10 @@ void server_close_idle(void)
 
 	pthread_mutex_lock(&server.lock);
 	for (conn = LIST_FIRST(&server.conns); conn; conn = LIST_NEXT(conn, link)) {
-		if (atomic_load(&conn->idle) && !has_unread_data(conn))
-			shutdown(conn->fd, SHUT_RD);
+		if (!atomic_load(&conn->idle) || has_unread_data(conn))
+			continue;
+		atomic_store(&conn->sent_away, true);
+		shutdown(conn->fd, SHUT_RD);
 	}
 	pthread_mutex_unlock(&server.lock);
 }

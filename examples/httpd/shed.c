@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What the server does when memory for stacks runs short, or when there are too
- * many connections: it answers 503 and says when to come back, closes
- * connections between two requests, and has the module take back what stacks do
- * not need.
+ * many connections: it answers 503 and says when to come back, also to who was
+ * accepted and has asked for nothing yet, closes connections between two requests, and
+ * has the module take back what stacks do not need.
  *
  * The module tells when a limit is used to a share of it, here 85 %. The rest is
  * for the connections that have been accepted: each touches at its beginning as
@@ -66,7 +66,7 @@ static void keep_for_a_while(int fd)
 
 /**
  * shed_connection() - answer 503 without a fiber or any memory to speak of
- * @fd: a new connection; it is closed later
+ * @fd: a connection without an answer to come; it is closed later
  *
  * The request is not waited for, and never read. Closing a socket with unread
  * data sends a reset, which can overtake the answer; so it is not closed until
