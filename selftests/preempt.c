@@ -4,9 +4,11 @@
  * on, and nobody is kept waiting by anybody. Most tests here end only if that is
  * so, and fail by their time-out.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <kfiber/kfiber.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,6 +21,7 @@
 
 #include "harness.h"
 #include "run.h"
+#include "slow.h"
 #include "syscalls.h"
 
 static atomic_bool stop;
@@ -467,6 +470,86 @@ static int compute_without_spare(void *arg)
 TEST(without_a_spare_it_goes_on)
 {
 	ASSERT_EQ(0, run_with(1, 0, 1, compute_without_spare, NULL));
+}
+
+/*
+ * A spare that a signal wakes while it is given a processor has been taken as any other: one
+ * more is needed, or who blocks next takes the last worker but the one that computes.
+ */
+enum { BLOCKERS = 100 };
+
+static int blockers_pipe[2];
+static atomic_uint blocked;
+static atomic_bool storm_over;
+
+static void *block_in_read(void *arg)
+{
+	char c;
+
+	atomic_fetch_add(&blocked, 1);
+	while (read(blockers_pipe[0], &c, 1) != 1)
+		;
+	return NULL;
+}
+
+/* A plain thread. */
+static void *signal_all_threads(void *arg)
+{
+	const int self = (int)syscall(SYS_gettid);
+
+	while (!atomic_load(&storm_over)) {
+		DIR *threads = opendir("/proc/self/task");
+		struct dirent *entry;
+
+		while (threads && (entry = readdir(threads)))
+			if (atoi(entry->d_name) && atoi(entry->d_name) != self)
+				syscall(SYS_tgkill, getpid(), atoi(entry->d_name), SIGUSR1);
+		if (threads)
+			closedir(threads);
+	}
+	return NULL;
+}
+
+static int block_in_a_storm(void *arg)
+{
+	kf_fiber_t hog, fibers[BLOCKERS];
+	char go[BLOCKERS] = "";
+	unsigned int i, n = (unsigned int)slowly(BLOCKERS);
+	int bad = 0;
+
+	atomic_store(&stop, false);
+	if (kf_spawn(&hog, NULL, compute, NULL))
+		return 1;
+	for (i = 0; i < n; i++) {
+		if (kf_spawn(&fibers[i], NULL, block_in_read, NULL))
+			return 2;
+		while (atomic_load(&blocked) == i)
+			kf_yield();
+	}
+	atomic_store(&stop, true);
+	bad += write(blockers_pipe[1], go, n) != n;
+	while (i--)
+		bad += kf_join(fibers[i], NULL);
+	return bad + kf_join(hog, NULL);
+}
+
+static void ignore(int signal)
+{
+}
+
+TEST(signals_cost_no_spares)
+{
+	struct sigaction action = { .sa_handler = ignore };
+	pthread_t storm;
+	int result;
+
+	ASSERT_EQ(0, pipe(blockers_pipe));
+	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
+	ASSERT_EQ(0, pthread_create(&storm, NULL, signal_all_threads, NULL));
+	result = run_with(2, 0, 0, block_in_a_storm, NULL);
+	atomic_store(&storm_over, true);
+	ASSERT_EQ(0, pthread_join(storm, NULL));
+	ASSERT_EQ(0, result);
 }
 
 static int compute_unpreempted(void *arg)

@@ -246,7 +246,7 @@ static void kf_deadlock(struct kf_domain *d)
 static void kf_worker_loop(struct kf_worker *w)
 {
 	kf_fiber_t name;
-	int err;
+	int err = 0;
 
 	while (!w->leaves) {
 		if (kf_cpus_are_due(w->domain)) {
@@ -257,7 +257,11 @@ static void kf_worker_loop(struct kf_worker *w)
 		/* Whoever looks for memory cannot take what this processor keeps warm. */
 		if (kf_is_pressed(w->domain) && kf_holds_processor(w))
 			kf_pools_drain_critical(w);
-		err = kf_worker_pick(w, &name) ? 0 : kf_worker_ask(w, &name);
+		/*
+		 * Who was interrupted may have a processor now, as the last spare: then it is
+		 * to hear that it has to make another, before anything is run.
+		 */
+		err = err != -EINTR && kf_worker_pick(w, &name) ? 0 : kf_worker_ask(w, &name);
 		if (err == -EINTR)
 			continue;
 		if (err == -EDEADLK)
