@@ -277,9 +277,12 @@ static bool stop_and_look(pid_t process)
 /* As strace does: @stops of any thread, at calls mostly; then the tracer is gone. */
 static int trace_calls(pid_t process, long stops)
 {
-	int status;
+	int status, n = 0, traced;
 
-	if (!each_thread(process, trace_thread))
+	/* What a traced thread makes is traced; others may make new ones until all are. */
+	while ((traced = each_thread(process, trace_thread)))
+		n += traced;
+	if (!n)
 		return 1;
 	while (stops--) {
 		pid_t thread = waitpid(-1, &status, __WALL);
