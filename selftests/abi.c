@@ -8,6 +8,7 @@
 #include <linux/kfiber.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -2463,6 +2465,47 @@ TEST_F(file, closing_the_device_ends_waits)
 	EXPECT_FALSE(has_hung_up(self->ends[1]));
 	close(self->fd);
 	EXPECT_TRUE(has_hung_up(self->ends[1]));
+}
+
+/*
+ * The queue of a signalfd is the process's that polled. One that shares memory and files with
+ * us, and no more, has a fiber wait and goes, and with it the queue: not the file, nor the wait.
+ */
+static int poller_device;
+
+static int poll_and_exit(void *arg)
+{
+	struct kfiber_file *args = arg;
+
+	_exit(call(poller_device, KFIBER_IOC_FILE, args) || args->state != KFIBER_FILE_WAITS);
+}
+
+TEST_F(file, a_queue_goes_before_its_file)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	sigset_t none;
+	int status, i;
+	pid_t child;
+
+	sigemptyset(&none);
+	for (i = 0; i < 10; i++) {
+		self->args = (struct kfiber_file){
+			.size = sizeof(self->args), .fd = signalfd(-1, &none, 0),
+			.fiber = self->fiber, .deadline = KFIBER_NEVER,
+			.operation = KFIBER_FILE_POLL, .events = POLLIN,
+		};
+		poller_device = self->fd;
+		child = clone(poll_and_exit, stack + sizeof(stack),
+			      CLONE_VM | CLONE_FILES | SIGCHLD, &self->args);
+		ASSERT_LE(0, child);
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		ASSERT_EQ(0, status);
+		EXPECT_EQ(i + 1, read_stats(self->fd).file_waits);
+		EXPECT_EQ(i + 1, read_stats(self->fd).file_wakes);
+		EXPECT_EQ(0, call_with_fiber(self->fd, KFIBER_IOC_FREE, self->fiber));
+		close(self->args.fd);
+		ASSERT_EQ(0, file_fiber(self->fd, &self->fiber));
+	}
 }
 
 TEST_F(file, a_wait_that_cannot_be_told_is_undone)
