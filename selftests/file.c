@@ -1361,7 +1361,7 @@ static void *race_reader(void *arg)
 	unsigned int seed = (unsigned int)n;
 	char c;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < slowly(ROUNDS); i++) {
 		uint64_t deadline = kf_after(rand_r(&seed) % (300 * 1000));
 		ssize_t got = kf_read(race_fds[n][0], &c, 1, deadline);
 

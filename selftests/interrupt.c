@@ -31,6 +31,7 @@
 #include "harness.h"
 #include "mixed.h"
 #include "processors.h"
+#include "slow.h"
 
 #define FAILED(line) ((void *)(long)(line))
 #define HOUR_S 3600
@@ -666,7 +667,7 @@ static int storm(void *arg)
 	for (i = 0; i < INNOCENTS; i++)
 		if (kf_spawn(&innocents[i], NULL, is_innocent, NULL))
 			return -1;
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < slowly(ROUNDS); round++) {
 		for (i = 0; i < VICTIMS; i++)
 			bad += !!kf_spawn(&victims[i], NULL, is_cancelled_soon, NULL);
 		if (round % 3)

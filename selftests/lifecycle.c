@@ -475,7 +475,7 @@ static void *be_interrupted(void *arg)
 	struct timespec us = { .tv_nsec = 100000 };
 	int i;
 
-	for (i = 0; i < 300; i++) {
+	for (i = 0; i < slowly(300); i++) {
 		kf_yield();
 		kf_sleep(MS / 10);
 		nanosleep(&us, NULL);
