@@ -395,7 +395,7 @@ enum kf_trim_why {
  * @idle: processors nobody holds, last used first
  * @spares: workers to be woken, last asleep first
  * @waiters: workers that want to go on, first come first
- * @waiters_front: of these, those whose fibers are interactive
+ * @waiters_front: of these, those whose fibers are interactive, and first who makes a spare
  * @preempted: likewise, when others have had their turn
  * @behind: likewise, whose fibers are in the background: when there is nobody else
  * @pinned: workers that sleep until their one fiber is runnable

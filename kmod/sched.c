@@ -182,7 +182,8 @@ bool kf_makes_spare_locked(const struct kf_worker *w)
 /**
  * kf_wait_locked() - enter the list of those who want to go on with their fiber
  * @w: without a processor
- * @sleep: KF_WAITER or KF_PREEMPTED; the background waits behind both
+ * @sleep: KF_WAITER or KF_PREEMPTED; the background waits behind both, and who makes a
+ *	spare is the first of all waiters
  *
  * Context: domain.lock; not below a run-queue lock.
  */

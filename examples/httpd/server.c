@@ -178,9 +178,9 @@ static bool has_unread_data(const struct conn *conn)
 }
 
 /*
- * Ends the connections that are between two requests, or before the first. One with a request that
- * its fiber has not seen yet is not idle. One that turns idle after this has
- * looked at it sees that the server is stopping, if it is.
+ * Ends the connections that are between two requests, or before the first. One with
+ * a request that its fiber has not seen yet is not idle. One that turns idle after
+ * this has looked at it sees that the server is stopping, if it is.
  */
 void server_close_idle(void)
 {
